@@ -1,0 +1,303 @@
+"""One file is one network: safetensors with parameters, config and provenance.
+
+Parameters are a nested dict in memory and ``"a/b/c"`` names on disk. The metadata
+holds ``kind``, ``config`` and ``provenance`` (JSON) and the version of this layout.
+Equal contents make equal bytes, so the hash of a file names the network.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+import secrets
+import typing
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from jaxanon import models
+from jaxanon.errors import ConfigError, WeightsError
+
+VERSION = "1"
+SUFFIX = ".safetensors"
+
+KINDS = {
+    "unet": ("GeneratorConfig", "init_generator"),
+    "deepprivacy_v1": ("DeepPrivacyConfig", "init_generator"),
+    "keypointer": ("KeypointerConfig", "init_keypointer"),
+}
+"""Of each kind, the names in ``models`` of its config and its initialiser."""
+
+
+class Weights(NamedTuple):
+    """A network that is ready to use."""
+
+    kind: str
+    """Which network: ``unet``, ``deepprivacy_v1`` or ``keypointer``."""
+    config: Any
+    """The frozen dataclass of that kind."""
+    params: dict[str, Any]
+    """Nested dict of float32 arrays."""
+    provenance: dict[str, Any]
+    """Where the numbers come from: data, licences, metrics."""
+    sha256: str
+    """Hash of the file."""
+
+
+def names() -> list[str]:
+    """Lists the weights that ship with the library."""
+    files = resources.files("jaxanon") / "assets"
+    if not files.is_dir():
+        return []
+    found = (f.name for f in files.iterdir() if f.name.endswith(SUFFIX))
+    return sorted(name.removesuffix(SUFFIX) for name in found)
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Weights:
+    """Loads a network by the name of shipped weights or from a file.
+
+    Args:
+        name_or_path: one of ``names()``, else the path of a file.
+
+    Raises:
+        WeightsError: the file is missing, damaged, of an unknown kind or layout, or
+            its parameters are not those of its config.
+    """
+    path = _find(name_or_path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"Cannot read weights {path}: {error.strerror}.") from error
+    try:
+        tensors = safetensors.numpy.load(data)
+        metadata = _header(data).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is not a weights file, or a damaged one: {error}. "
+            "A published checkpoint must go through `jaxanon convert` first."
+        ) from error
+    with _named(path):
+        kind, config, provenance = _read_metadata(metadata)
+        _check(kind, config, tensors)
+    params = {name: array.astype(np.float32) for name, array in tensors.items()}
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Weights(kind, config, unflatten(params), provenance, sha256)
+
+
+def save(
+    path: str | os.PathLike[str],
+    kind: str,
+    config: Any,
+    params: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    *,
+    dtype: str = "float16",
+) -> str:
+    """Writes a network to a file, wholly or not at all.
+
+    Args:
+        path: where to; an existing file is replaced.
+        kind: the kind of the network.
+        config: the frozen dataclass of that kind.
+        params: nested dict of arrays.
+        provenance: anything that JSON can hold.
+        dtype: ``float16`` or ``float32``, of the numbers on disk.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        WeightsError: the parameters are not those of the config, do not fit the
+            dtype, or the file cannot be written.
+    """
+    if dtype not in ("float16", "float32"):
+        raise ValueError(f"Dtype {dtype} must be float16 or float32.")
+    with np.errstate(over="ignore"):  # Overflow is found by the check below.
+        tensors = {k: np.asarray(v, dtype) for k, v in flatten(params).items()}
+    with _named(path):
+        if not isinstance(config, _model(kind)[0]):
+            raise WeightsError(f"{type(config).__name__} is not the config of {kind}")
+        _check(kind, config, tensors)
+    metadata = {
+        "config": json.dumps(dataclasses.asdict(config), sort_keys=True),
+        "kind": kind,
+        "provenance": json.dumps(dict(provenance), sort_keys=True, allow_nan=False),
+        "version": VERSION,
+    }
+    data = _encode(tensors, metadata)
+    _write(Path(path), data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns nested dicts into one with ``"a/b/c"`` names."""
+    flat = {}
+    for name, value in params.items():
+        if "/" in name:
+            raise ValueError(f"Parameter name {name!r} must not contain a slash.")
+        if isinstance(value, Mapping):
+            flat |= {f"{name}/{rest}": leaf for rest, leaf in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns ``"a/b/c"`` names into nested dicts."""
+    params: dict[str, Any] = {}
+    for path, leaf in flat.items():
+        *parents, name = path.split("/")
+        node = params
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = leaf
+    return params
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    name = os.fspath(name_or_path)
+    if name in names():
+        return Path(str(resources.files("jaxanon") / "assets" / (name + SUFFIX)))
+    path = Path(name)
+    if not path.is_file():
+        known = ", ".join(names()) or "none"
+        raise WeightsError(
+            f"No weights {name}: neither a file nor one of the shipped ones ({known})."
+        )
+    return path
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike[str]):
+    """Puts the name of the file in front of what is wrong with it."""
+    try:
+        yield
+    except (WeightsError, ConfigError) as error:
+        reason = str(error).removesuffix(".")
+        raise WeightsError(f"Weights {os.fspath(path)}: {reason}.") from error
+
+
+def _model(kind: str) -> tuple[type, Callable]:
+    """Finds the config class of a kind and the function that makes its params."""
+    if kind not in KINDS:
+        raise WeightsError(f"unknown kind {kind!r}, not one of {', '.join(KINDS)}")
+    config_name, init_name = KINDS[kind]
+    return getattr(models, config_name), getattr(models, init_name)
+
+
+def _read_metadata(metadata: Mapping[str, str]) -> tuple[str, Any, dict[str, Any]]:
+    missing = {"config", "kind", "provenance", "version"} - set(metadata)
+    if missing:
+        raise WeightsError(f"no {', '.join(sorted(missing))} in the metadata")
+    if metadata["version"] != VERSION:
+        raise WeightsError(f"layout {metadata['version']!r} is not {VERSION!r}")
+    try:
+        fields = json.loads(metadata["config"])
+        provenance = json.loads(metadata["provenance"])
+    except ValueError as error:
+        raise WeightsError(f"metadata is not JSON: {error}") from error
+    if not isinstance(fields, dict) or not isinstance(provenance, dict):
+        raise WeightsError("config and provenance must be JSON objects")
+    config = _make_config(_model(metadata["kind"])[0], fields)
+    return metadata["kind"], config, provenance
+
+
+def _make_config(config_class: type, fields: Mapping[str, Any]) -> Any:
+    """Builds a config from JSON; absent fields keep their defaults."""
+    hints = typing.get_type_hints(config_class)
+    known = {f.name: hints[f.name] for f in dataclasses.fields(config_class) if f.init}
+    values = {}
+    for name, value in fields.items():
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1)
+            hint = f", perhaps {nearest[0]!r} is meant" if nearest else ""
+            raise WeightsError(f"unknown config field {name!r}{hint}")
+        if isinstance(value, list):
+            value = tuple(value)
+        if not _fits(value, known[name]):
+            raise WeightsError(f"config field {name!r} cannot be {value!r}")
+        values[name] = value
+    try:
+        return config_class(**values)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"config cannot be used: {error}") from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Says whether a JSON value has the type of a config field."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if len(args) == 2 and args[1] is ...:
+            args = (args[0],) * len(value)
+        return len(args) == len(value) and all(map(_fits, value, args))
+    if origin is typing.Literal:
+        return value in args
+    if args:  # A union.
+        return any(_fits(value, arg) for arg in args)
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint
+
+
+def _check(kind: str, config: Any, tensors: Mapping[str, np.ndarray]) -> None:
+    """Raises unless the tensors are finite and what the config asks for."""
+    init = _model(kind)[1]
+    try:
+        shapes = jax.eval_shape(lambda: init(jax.random.key(0), config))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise WeightsError(f"config {config} cannot be used: {error}") from error
+    wanted = {name: leaf.shape for name, leaf in flatten(shapes).items()}
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        fault = "misses" if name in wanted else "has an unknown"
+        raise WeightsError(f"{fault} parameter {name!r}")
+    for name, array in tensors.items():
+        if array.shape != wanted[name]:
+            raise WeightsError(
+                f"parameter {name!r} is {array.shape}, but its config asks for "
+                f"{wanted[name]}"
+            )
+        if array.dtype not in (np.float16, np.float32):
+            raise WeightsError(f"parameter {name!r} has the dtype {array.dtype}")
+        if not np.isfinite(array).all():
+            raise WeightsError(f"parameter {name!r} is not finite in {array.dtype}")
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
+def _encode(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    # The library shuffles metadata; a header in one order gives one hash.
+    data = safetensors.numpy.save(
+        {k: np.ascontiguousarray(v) for k, v in tensors.items()}
+    )
+    header = json.dumps({"__metadata__": metadata} | _header(data)).encode()
+    header += b" " * (-len(header) % 8)
+    body = data[8 + int.from_bytes(data[:8], "little") :]
+    return len(header).to_bytes(8, "little") + header + body
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WeightsError(f"Cannot write {path}: {error.strerror}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
