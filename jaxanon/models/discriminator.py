@@ -1,0 +1,112 @@
+"""The networks that only training needs: the discriminator and the face encoder."""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxanon.models import layers
+from jaxanon.types import Condition
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """The shape of the residual discriminator."""
+
+    kind: str = "residual"
+    resolution: int = 128
+    patch: int = 2
+    widths: tuple[int, ...] = (64, 128, 256, 384, 512)
+    keypoints: int = 9
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The shape of the encoder that maps a real face to a latent during training."""
+
+    resolution: int = 128
+    patch: int = 4
+    widths: tuple[int, ...] = (64, 128, 256, 256)
+    latent_dim: int = 128
+    dtype: str = "float32"
+
+
+class DownBlock(nn.Module):
+    """A residual block without normalisation that halves the grid."""
+
+    width: int
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
+        """Returns features of half the height and width."""
+        hidden = layers.Conv(x.shape[-1], dtype=self.dtype)(layers.leaky_relu(x))
+        hidden = layers.average_pool(layers.leaky_relu(hidden))
+        hidden = layers.Conv(self.width, gain=0.5, dtype=self.dtype)(hidden)
+        skip = layers.Conv(self.width, 1, gain=0.5, dtype=self.dtype)(
+            layers.average_pool(x)
+        )
+        return skip + hidden
+
+
+class Discriminator(nn.Module):
+    """Scores whole crops, given what the generator was given.
+
+    The score is a global one plus the mean of local ones (Isola et al. 2017).
+    """
+
+    config: DiscriminatorConfig
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], condition: Condition
+    ) -> tuple[Float[Array, "b"], list[Float[Array, "b i j c"]]]:
+        """Returns the scores, higher for real, and the features of every grid."""
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        pixels = jnp.concatenate([images, condition.mask], -1).astype(dtype)
+        maps = layers.keypoint_maps(
+            condition.keypoints[:, : config.keypoints],
+            condition.visible[:, : config.keypoints],
+            size=config.resolution // config.patch,
+        ).astype(dtype)
+        x = jnp.concatenate([layers.pixel_unshuffle(pixels, config.patch), maps], -1)
+        x = layers.Conv(config.widths[0], dtype=dtype)(x)
+        features = [x]
+        for width in config.widths[1:]:
+            x = DownBlock(width, dtype=dtype)(x)
+            features.append(x)
+        local = layers.Conv(1, 1, gain=0.5)(layers.leaky_relu(features[-2]))
+        x = layers.leaky_relu(x).astype(jnp.float32)
+        x = layers.leaky_relu(layers.Dense(config.widths[-1])(x.reshape(len(x), -1)))
+        score = layers.Dense(1, gain=0.5)(x)[:, 0]
+        return score + local.astype(jnp.float32).mean((1, 2, 3)), features
+
+
+class Encoder(nn.Module):
+    """Maps real faces to Gaussians in latent space; used in training only.
+
+    References:
+        Kingma & Welling 2014, Auto-encoding variational Bayes; Larsen et al. 2016,
+        Autoencoding beyond pixels using a learned similarity metric.
+    """
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"]
+    ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+        """Returns mean and log variance of the latent, from the masked part alone."""
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        pixels = jnp.concatenate([images * mask, mask], -1).astype(dtype)
+        x = layers.pixel_unshuffle(pixels, config.patch)
+        x = layers.Conv(config.widths[0], dtype=dtype)(x)
+        for width in config.widths[1:]:
+            x = layers.pixel_norm(DownBlock(width, dtype=dtype)(x))
+        x = layers.leaky_relu(x).astype(jnp.float32).reshape(len(x), -1)
+        mean, log_variance = jnp.split(
+            layers.Dense(2 * config.latent_dim, gain=0.5)(x), 2, -1
+        )
+        return mean, jnp.clip(log_variance - 2.0, -10.0, 4.0)

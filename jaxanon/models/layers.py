@@ -1,0 +1,142 @@
+"""Building blocks of the networks: NHWC, parameters in float32, compute dtype given."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+SLOPE = 0.2
+"""Of the leaky rectifier, as in DeepPrivacy and StyleGAN."""
+
+
+def leaky_relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Applies the leaky rectifier that every network here uses."""
+    return nn.leaky_relu(x, SLOPE)
+
+
+def pixel_norm(x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+    """Scales every pixel's channel vector to unit root mean square.
+
+    References:
+        Karras et al. 2018, Progressive growing of GANs, section 4.2.
+    """
+    wide = x.astype(jnp.float32)
+    scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), -1, keepdims=True) + 1e-6)
+    return (wide * scale).astype(x.dtype)
+
+
+def pixel_unshuffle(x: Float[Array, "b h w c"], patch: int) -> Float[Array, "b i j d"]:
+    """Folds each ``patch`` x ``patch`` square of pixels into channels."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // patch, patch, w // patch, patch, c)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h // patch, w // patch, patch * patch * c)
+
+
+def pixel_shuffle(x: Float[Array, "b i j d"], patch: int) -> Float[Array, "b h w c"]:
+    """Unfolds channels into ``patch`` x ``patch`` squares of pixels."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, patch, patch, c // (patch * patch))
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h * patch, w * patch, c // (patch * patch))
+
+
+def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
+    """Halves height and width by 2 x 2 means."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+def upsample(x: Float[Array, "b i j c"]) -> Float[Array, "b h w c"]:
+    """Doubles height and width by repeating pixels."""
+    b, h, w, c = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
+    return x.reshape(b, 2 * h, 2 * w, c)
+
+
+def keypoint_maps(
+    keypoints: Float[Array, "b k 2"],
+    visible: Float[Array, "b k"],
+    *,
+    size: int,
+    sigma: float = 0.02,
+) -> Float[Array, "b s s k"]:
+    """Draws one Gaussian bump per keypoint.
+
+    Args:
+        keypoints: x y in crop sides.
+        visible: 1 = seen; the map of an unseen keypoint is 0 everywhere.
+        size: Height and width of the maps in pixels.
+        sigma: Width of the bump in crop sides; never under half a pixel, so that a
+            keypoint between two pixels of a coarse map does not vanish.
+    """
+    sigma = max(sigma, 0.5 / size)
+    centres = (jnp.arange(size) + 0.5) / size
+    distance = (centres[None, :, None, None] - keypoints[:, None]) / sigma
+    bump = jnp.exp(-0.5 * jnp.square(distance))  # [b s k 2]
+    column, row = bump[..., 0], bump[..., 1] * visible[:, None]
+    return row[:, :, None] * column[:, None, :]
+
+
+class Conv(nn.Module):
+    """A square convolution with He-normal weights times ``gain``."""
+
+    width: int
+    kernel: int = 3
+    gain: float = 1.0
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+        """Convolves with stride 1 and zero padding that keeps the size."""
+        scale = max(2.0 * self.gain**2, 1e-12)
+        return nn.Conv(
+            self.width,
+            (self.kernel, self.kernel),
+            dtype=self.dtype,
+            kernel_init=nn.initializers.variance_scaling(scale, "fan_in", "normal"),
+        )(x)
+
+
+class Dense(nn.Module):
+    """A linear layer with He-normal weights times ``gain``."""
+
+    width: int
+    gain: float = 1.0
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b c"]) -> Float[Array, "b d"]:
+        """Multiplies by a matrix and adds a bias."""
+        scale = max(2.0 * self.gain**2, 1e-12)
+        return nn.Dense(
+            self.width,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.variance_scaling(scale, "fan_in", "normal"),
+        )(x)
+
+
+class StyledBlock(nn.Module):
+    """A pre-activation residual block, modulated by a style vector where one is given.
+
+    References:
+        Perez et al. 2018, FiLM; Karras et al. 2019, A style-based generator.
+    """
+
+    width: int
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], style: Float[Array, "b s"] | None = None
+    ) -> Float[Array, "b h w c"]:
+        """Adds two modulated convolutions to the input."""
+        hidden = x
+        for gain in (1.0, 0.1):
+            hidden = pixel_norm(hidden)
+            if style is not None:
+                modulation = Dense(2 * self.width, gain=0.25, dtype=self.dtype)(style)
+                scale, shift = jnp.split(modulation[:, None, None], 2, -1)
+                hidden = hidden * (1 + scale) + shift
+            hidden = Conv(self.width, gain=gain, dtype=self.dtype)(leaky_relu(hidden))
+        return x + hidden
