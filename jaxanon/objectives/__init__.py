@@ -1,7 +1,7 @@
 """GAN objectives: one pure file each; the folder is the registry.
 
-To add one, write ``jaxanon/objectives/my_idea.py`` (or a module anywhere, named with its
-dots) with ``def make(*, ...) -> Objective``. ``make("my_idea")`` finds it, and the
+To add one, write ``jaxanon/objectives/my_idea.py`` (or a module anywhere, named with
+its dots) with ``def make(*, ...) -> Objective``. ``make("my_idea")`` finds it, and the
 contract test takes it up.
 """
 
