@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import difflib
 import hashlib
+import importlib
 import json
 import os
 import secrets
@@ -23,25 +24,25 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from jaxanon import models
 from jaxanon.errors import ConfigError, WeightsError
 
 VERSION = "1"
 SUFFIX = ".safetensors"
+ASSETS = resources.files("jaxanon") / "assets"
 
 KINDS = {
-    "unet": ("GeneratorConfig", "init_generator"),
-    "deepprivacy_v1": ("DeepPrivacyConfig", "init_generator"),
-    "keypointer": ("KeypointerConfig", "init_keypointer"),
+    "unet": ("jaxanon.models", "GeneratorConfig", "init_generator"),
+    "deepprivacy_v1": ("jaxanon.models.deepprivacy", "DeepPrivacyConfig", "init"),
+    "keypointer": ("jaxanon.models.keypointer", "KeypointerConfig", "init"),
 }
-"""Of each kind, the names in ``models`` of its config and its initialiser."""
+"""Of each kind: its module, its config class and the function that draws params."""
 
 
 class Weights(NamedTuple):
     """A network that is ready to use."""
 
     kind: str
-    """Which network: ``unet``, ``deepprivacy_v1`` or ``keypointer``."""
+    """Which network; see ``KINDS``."""
     config: Any
     """The frozen dataclass of that kind."""
     params: dict[str, Any]
@@ -54,10 +55,8 @@ class Weights(NamedTuple):
 
 def names() -> list[str]:
     """Lists the weights that ship with the library."""
-    files = resources.files("jaxanon") / "assets"
-    if not files.is_dir():
-        return []
-    found = (f.name for f in files.iterdir() if f.name.endswith(SUFFIX))
+    files = ASSETS.iterdir() if ASSETS.is_dir() else ()
+    found = [file.name for file in files if file.name.endswith(SUFFIX)]
     return sorted(name.removesuffix(SUFFIX) for name in found)
 
 
@@ -105,8 +104,7 @@ def save(
 
     Args:
         path: where to; an existing file is replaced.
-        kind: the kind of the network.
-        config: the frozen dataclass of that kind.
+        kind: see ``KINDS``; ``config`` is the dataclass of that kind.
         params: nested dict of arrays.
         provenance: anything that JSON can hold.
         dtype: ``float16`` or ``float32``, of the numbers on disk.
@@ -165,7 +163,7 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _find(name_or_path: str | os.PathLike[str]) -> Path:
     name = os.fspath(name_or_path)
     if name in names():
-        return Path(str(resources.files("jaxanon") / "assets" / (name + SUFFIX)))
+        return Path(str(ASSETS / (name + SUFFIX)))
     path = Path(name)
     if not path.is_file():
         known = ", ".join(names()) or "none"
@@ -189,8 +187,9 @@ def _model(kind: str) -> tuple[type, Callable]:
     """Finds the config class of a kind and the function that makes its params."""
     if kind not in KINDS:
         raise WeightsError(f"unknown kind {kind!r}, not one of {', '.join(KINDS)}")
-    config_name, init_name = KINDS[kind]
-    return getattr(models, config_name), getattr(models, init_name)
+    module_name, config_name, init_name = KINDS[kind]
+    module = importlib.import_module(module_name)
+    return getattr(module, config_name), getattr(module, init_name)
 
 
 def _read_metadata(metadata: Mapping[str, str]) -> tuple[str, Any, dict[str, Any]]:
