@@ -1,0 +1,1 @@
+"""Generic array functions that know nothing of faces."""

@@ -1,0 +1,205 @@
+"""The device steps of one face, compiled: frame -> crop -> painted crop -> frame.
+
+This is the one file of the library that compiles, and where NumPy meets JAX. Shapes
+are few: windows have the sides of ``sample.window_side``, batches one size.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Int32, UInt
+
+from jaxanon import align, blend, models
+from jaxanon.ops import affine, sample
+from jaxanon.regions import NOBODY, Placement
+from jaxanon.types import Crops
+from jaxanon.weights import Weights
+
+TILE = 512
+"""Larger windows are painted in tiles of this side, which bounds memory."""
+
+
+def crop(
+    erased: UInt[np.ndarray, "h w 3"],
+    owner: Int32[np.ndarray, "h w"],
+    keypoints: Float[np.ndarray, "k 2"],
+    placement: Placement,
+    *,
+    size: int,
+) -> Crops:
+    """Cuts one face's crop out of an erased frame.
+
+    Args:
+        erased: The frame without its faces.
+        owner: Of each pixel; see ``regions.assign``.
+        keypoints: x y in frame pixels; NaN = not seen.
+        placement: See ``regions.place``.
+        size: Side of the crop.
+
+    Returns:
+        A batch of one.
+    """
+    corner = np.array([placement.x, placement.y], np.float64)
+    window = placement.x, placement.y, placement.side
+    return _crop(
+        sample.cut_window(erased, *window),
+        sample.cut_window(owner, *window) == NOBODY,
+        (keypoints - corner).astype(np.float32),
+        affine.translate(placement.to_crop, corner).astype(np.float32),
+        size=size,
+    )
+
+
+def paint(
+    crops: Sequence[Crops],
+    latents: Sequence[Float[Array, "*z"] | Float[np.ndarray, "*z"]],
+    weights: Weights,
+    *,
+    batch_size: int,
+    match_border: bool,
+) -> list[Float[Array, "h w 3"] | None]:
+    """Paints crops, padded to one batch size so that one compilation serves all.
+
+    Returns:
+        The inpainted crops; None where one is not finite.
+    """
+    padding = [0] * (batch_size - len(crops))
+    chosen = [*range(len(crops)), *padding]
+    faces, finite = _paint(
+        weights.params,
+        [crops[i] for i in chosen],
+        [latents[i] for i in chosen],
+        config=weights.config,
+        match_border=match_border,
+    )
+    checked = np.asarray(finite)
+    return [faces[i] if checked[i] else None for i in range(len(crops))]
+
+
+def overlay(
+    frame: UInt[np.ndarray, "h w 3"],
+    owner: Int32[np.ndarray, "h w"],
+    index: int,
+    face: Float[Array, "s s 3"],
+    placement: Placement,
+    region: Int[np.ndarray, "4"],
+    *,
+    feather: float,
+) -> None:
+    """Lays one painted crop over the frame, in place.
+
+    Pixels beyond the region and its feather are not touched.
+    """
+    height, width = frame.shape[:2]
+    for x, y, side in _tiles(placement, region, feather):
+        corner = np.array([x, y], np.float64)
+        painted = _overlay(
+            sample.cut_window(frame, x, y, side),
+            sample.cut_window(owner, x, y, side),
+            np.int32(index),
+            face,
+            affine.translate(placement.to_crop, corner).astype(np.float32),
+            (region - np.tile(corner, 2)).astype(np.float32),
+            np.float32(feather),
+        )
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + side, width), min(y + side, height)
+        inner = np.asarray(painted)[top - y : bottom - y, left - x : right - x]
+        frame[top:bottom, left:right] = inner
+
+
+def predict_keypoints(
+    frame: UInt[np.ndarray, "h w 3"], box: Float[np.ndarray, "4"], keypointer: Weights
+) -> tuple[Float[np.ndarray, "k 2"], Float[np.ndarray, "k"]]:
+    """Finds the keypoints of one face that is still in its frame.
+
+    Returns:
+        x y in frame pixels, and the probability that each is visible.
+    """
+    size = keypointer.config.resolution
+    side = 3 * max(box[2] - box[0], box[3] - box[1])
+    shift = (box[3] - box[1]) / 4
+    centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + shift])
+    low = np.floor(centre - side / 2).astype(int) - 2
+    x, y, window = int(low[0]), int(low[1]), sample.window_side(side + 4)
+    square = np.concatenate([centre - side / 2, centre + side / 2])
+    to_crop = affine.square_to_crop(square, size=size)
+    rows, columns = np.arange(y, y + window), np.arange(x, x + window)
+    inside_rows = (rows >= 0) & (rows < frame.shape[0])
+    inside_columns = (columns >= 0) & (columns < frame.shape[1])
+    points, probability = _predict(
+        keypointer.params,
+        sample.cut_window(frame, x, y, window),
+        inside_rows[:, None] & inside_columns[None],
+        affine.translate(to_crop, low).astype(np.float32),
+        config=keypointer.config,
+    )
+    return np.asarray(points, np.float64) * side + square[:2], np.asarray(probability)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _crop(window, keep, keypoints, to_crop, *, size):
+    return align.align(
+        _to_image(window)[None],
+        keep.astype(jnp.float32)[None, ..., None],
+        keypoints[None],
+        to_crop[None],
+        size=size,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "match_border"))
+def _paint(params, crops, latents, *, config, match_border):
+    batch = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *crops)
+    z = jnp.stack(latents)
+    faces = models.generate(config, params, align.condition(batch), z)
+    if match_border:
+        faces = blend.match_border(faces, batch)
+    faces = blend.inpaint(faces, batch)
+    return faces, jnp.isfinite(faces).all((1, 2, 3))
+
+
+@jax.jit
+def _overlay(window, owner, index, face, to_crop, region, feather):
+    own, other = owner == index, (owner != index) & (owner != NOBODY)
+    alpha = blend.soften(own[None], other[None], region[None], feather=feather)
+    image = blend.paste(_to_image(window)[None], alpha, face[None], to_crop[None])
+    # Pixels that are not painted stay what they were, to the bit.
+    return jnp.where(alpha[0] > 0, _to_pixels(image[0], window.dtype), window)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _predict(params, window, inside, to_crop, *, config):
+    from jaxanon.models import keypointer as network
+
+    nowhere = jnp.full((1, 2), jnp.nan, jnp.float32)
+    crops = _crop(window, inside, nowhere, to_crop, size=config.resolution)
+    # Outside the frame the crop is 0: the mid-grey that the network was trained with.
+    points, probability = network.predict(config, params, crops.image)
+    return points[0], probability[0]
+
+
+def _to_image(pixels):
+    limit = jnp.iinfo(pixels.dtype).max
+    return pixels.astype(jnp.float32) * (2 / limit) - 1
+
+
+def _to_pixels(image, dtype):
+    limit = jnp.iinfo(dtype).max
+    return jnp.round(jnp.clip(image * 0.5 + 0.5, 0, 1) * limit).astype(dtype)
+
+
+def _tiles(placement: Placement, region, feather: float):
+    """Yields x, y and side of the windows that cover a region and its feather."""
+    if placement.side <= TILE:
+        yield placement.x, placement.y, placement.side
+        return
+    margin = int(np.ceil(max(feather * (region[2:] - region[:2]).max(), 1)))
+    x0, y0 = (region[:2] - margin).tolist()
+    x1, y1 = (region[2:] + margin).tolist()
+    for y in range(y0, y1, TILE):
+        for x in range(x0, x1, TILE):
+            yield x, y, TILE

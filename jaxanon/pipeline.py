@@ -1,0 +1,301 @@
+"""The inference path in order: detect, erase, align, generate, blend.
+
+The frame is erased first; what follows sees the erased frame only. Frames, boxes and
+windows are NumPy on the host; the steps on the device are in ``paint``.
+
+Seeds: one face is a function of its latent, drawn from its own key, and of the erased
+frame, the box and the keypoints. It depends neither on how many other faces, frames or
+files are done nor on how they are batched.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt
+
+from jaxanon import models, paint, redact, regions
+from jaxanon.errors import ConfigError
+from jaxanon.types import KEYPOINTS, Detections
+from jaxanon.weights import Weights
+
+MODES = ("generate", "black", "blur", "pixelate")
+POSE = tuple(name for name in KEYPOINTS if "mouth" not in name)
+FAILURES = (jax.errors.JaxRuntimeError, MemoryError)
+"""What a device may answer to one face; that face then stays black."""
+
+
+def _check_choice(name: str, value, choices) -> None:
+    if value not in choices:
+        allowed = ", ".join(choices)
+        raise ConfigError(f"Option {name} is {value!r}, but must be one of {allowed}.")
+
+
+def _check_range(name: str, value, low, high) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"Option {name} is {value}, but must be in {low} to {high}.")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How faces are found and hidden; the command line has the same defaults."""
+
+    mode: str = "generate"
+    """One of ``MODES``."""
+    score: float = 0.3
+    """Detections below this confidence are not faces."""
+    mask_scale: float = 1.1
+    """Size of the hidden region in sizes of the detected box."""
+    keypoints: str = "all"
+    """``all``, or ``pose`` to leave out the mouth and with it the expression."""
+    truncation: float = 1.0
+    """Standard deviation of the latents: less is more ordinary, 0 always the same."""
+    feather: float = 0.06
+    """Width of the blend around a region, in its longer sides."""
+    match_border: bool = True
+    """Whether colours are shifted to meet the surroundings."""
+    batch_size: int | None = None
+    """Faces per call of the generator; None = 1 on a CPU, 16 elsewhere."""
+
+    def __post_init__(self):
+        """Raises ``ConfigError`` for a value that is not allowed."""
+        _check_choice("mode", self.mode, MODES)
+        _check_choice("keypoints", self.keypoints, ("all", "pose"))
+        _check_range("score", self.score, 0, 1)
+        _check_range("mask_scale", self.mask_scale, 1, 4)
+        _check_range("truncation", self.truncation, 0, 4)
+        _check_range("feather", self.feather, 0, 1)
+        if self.batch_size is not None:
+            _check_range("batch_size", self.batch_size, 1, 4096)
+
+
+DEFAULTS = Options()
+
+
+class FaceReport(NamedTuple):
+    """What was done to one face."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    keypoints_seen: tuple[str, ...]
+    mode: str
+    """How it is hidden in the result: one of ``MODES``, or ``none`` for an empty box."""
+    fallback: str | None = None
+    """``black`` where painting failed, ``none`` where there was nothing to hide."""
+    why: str | None = None
+    """The reason of the fallback."""
+
+
+class Result(NamedTuple):
+    """An anonymised frame."""
+
+    frame: np.ndarray
+    faces: tuple[FaceReport, ...]
+
+
+def face_keys(key: jax.Array, n: int) -> list[jax.Array]:
+    """Derives the key of each face of a frame from the key of the frame."""
+    return [jax.random.fold_in(key, index) for index in range(n)]
+
+
+def select(detections: Detections, *, score: float) -> Detections:
+    """Keeps the detections that are sure enough."""
+    sure = detections.scores >= score
+    return Detections(*(field[sure] for field in detections))
+
+
+def to_device(weights: Weights) -> Weights:
+    """Puts the parameters where they are used, once for many frames."""
+    return weights._replace(params=jax.device_put(weights.params))
+
+
+def anonymize(
+    frame: UInt[np.ndarray, "h w 3"],
+    weights: Weights | None,
+    detector: Callable[[Sequence[np.ndarray]], list[Detections]],
+    *,
+    key: jax.Array,
+    keypointer: Weights | None = None,
+    options: Options = DEFAULTS,
+) -> UInt[np.ndarray, "h w 3"]:
+    """Finds every face of a picture and gives it a new one.
+
+    Args:
+        frame: RGB, uint8 or uint16.
+        weights: Of a generator; None will do for modes other than ``generate``.
+        detector: Takes uint8 frames, returns one ``Detections`` for each.
+        key: A typed random key; the same key gives the same faces.
+        keypointer: Weights of the keypoint network, for what the detector lacks.
+        options: See ``Options``.
+
+    Returns:
+        A new frame of the same shape and dtype.
+    """
+    picture = frame if frame.dtype == np.uint8 else (frame // 257).astype(np.uint8)
+    (detections,) = detector([picture])
+    detections = select(detections, score=options.score)
+    if keypointer is not None:
+        detections = complete_keypoints(frame, detections, keypointer)
+    keys = face_keys(key, len(detections.boxes))
+    return run(frame, detections, weights, keys=keys, options=options).frame
+
+
+def run(
+    frame: UInt[np.ndarray, "h w 3"],
+    detections: Detections,
+    weights: Weights | None,
+    *,
+    keys: Sequence[jax.Array] | jax.Array | None = None,
+    latents: Float[Array, "n *z"] | Float[np.ndarray, "n *z"] | None = None,
+    options: Options = DEFAULTS,
+) -> Result:
+    """Hides the given faces of a frame.
+
+    Args:
+        frame: RGB, uint8 or uint16.
+        detections: All of them are hidden, whatever their score.
+        weights: Of a generator; None will do for modes other than ``generate``.
+        keys: One typed random key per face, to draw its latent from.
+        latents: One latent per face, instead of keys.
+        options: See ``Options``.
+    """
+    if frame.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"Frame of {frame.dtype} must be uint8 or uint16.")
+    height, width = frame.shape[:2]
+    found = regions.find(detections.boxes, height, width, scale=options.mask_scale)
+    output = regions.erase(frame, found)
+    failed: dict[int, str] = {}
+    if options.mode == "generate" and len(found):
+        if weights is None:
+            raise ConfigError("Mode 'generate' needs the weights of a generator.")
+        latents = _latents(keys, latents, len(found), weights, options)
+        failed = _paint(output, detections, found, weights, latents, options)
+    elif options.mode in ("blur", "pixelate"):
+        hide = getattr(redact, options.mode)
+        for x0, y0, x1, y1 in found[found.any(1)]:
+            output[y0:y1, x0:x1] = hide(frame[y0:y1, x0:x1])
+    return Result(output, _report(detections, found, failed, options))
+
+
+def complete_keypoints(
+    frame: UInt[np.ndarray, "h w 3"],
+    detections: Detections,
+    keypointer: Weights,
+    *,
+    threshold: float = 0.5,
+) -> Detections:
+    """Asks the keypoint network for what the detector has not seen.
+
+    Args:
+        frame: RGB, uint8 or uint16, with the faces.
+        detections: NaN keypoints are filled in where the network is sure.
+        keypointer: Weights of the keypoint network.
+        threshold: Least probability that a keypoint is visible.
+    """
+    completed = detections.keypoints.copy()
+    for index, box in enumerate(detections.boxes):
+        missing = np.isnan(completed[index]).any(-1)
+        if missing.any() and (box[2:] > box[:2]).all():
+            points, probability = paint.predict_keypoints(frame, box, keypointer)
+            missing &= (probability >= threshold) & np.isfinite(points).all(-1)
+            completed[index, missing] = points[missing]
+    return detections._replace(keypoints=completed)
+
+
+def _paint(output, detections, found, weights, latents, options) -> dict[int, str]:
+    """Paints faces into the erased frame, in place; returns what failed and why."""
+    height, width = output.shape[:2]
+    owner = regions.assign(found, height, width)
+    erased, size = output.copy(), weights.config.resolution
+    keypoints = _usable_keypoints(detections.keypoints, options)
+    todo = [int(index) for index in np.flatnonzero(found.any(1))]
+    placements = {
+        i: regions.place(
+            *(detections.boxes[i], found[i], keypoints[i], height, width),
+            **{"size": size, "feather": options.feather},
+        )
+        for i in todo
+    }
+    count = options.batch_size or (1 if jax.default_backend() == "cpu" else 16)
+    failed: dict[int, str] = {}
+    for batch in (todo[start : start + count] for start in range(0, len(todo), count)):
+        try:
+            crops = [
+                paint.crop(erased, owner, keypoints[i], placements[i], size=size)
+                for i in batch
+            ]
+            faces = paint.paint(
+                crops,
+                [latents[i] for i in batch],
+                weights,
+                batch_size=count,
+                match_border=options.match_border,
+            )
+        except FAILURES as error:
+            failed |= dict.fromkeys(batch, f"{type(error).__name__}: {error}")
+            continue
+        for i, face in zip(batch, faces, strict=True):
+            why = _overlay(output, owner, i, face, placements[i], found[i], options)
+            if why:
+                failed[i] = why
+    return failed
+
+
+def _overlay(output, owner, index, face, placement, region, options) -> str | None:
+    """Lays one painted face over the frame, or blackens it and says why."""
+    if face is None:
+        return "The painted face is not finite."
+    try:
+        paint.overlay(
+            output, owner, index, face, placement, region, feather=options.feather
+        )
+    except FAILURES as error:
+        x0, y0, x1, y1 = region
+        output[y0:y1, x0:x1][owner[y0:y1, x0:x1] == index] = 0
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _latents(keys, latents, n: int, weights, options):
+    """Returns one latent per face, given or drawn one by one from its own key."""
+    if (keys is None) == (latents is None):
+        raise ValueError("Give either keys or latents, one per face.")
+    given = latents if keys is None else keys
+    if len(given) != n:
+        raise ValueError(f"Got {len(given)} keys or latents for {n} faces.")
+    if keys is None:
+        return latents
+    shape = models.latent_shape(weights.config)
+    return [
+        models.sample_latent(key, 1, shape, truncation=options.truncation)[0]
+        for key in keys
+    ]
+
+
+def _usable_keypoints(keypoints, options):
+    usable = keypoints.astype(np.float64)
+    if options.keypoints == "pose":
+        usable[:, [name not in POSE for name in KEYPOINTS]] = np.nan
+    return usable
+
+
+def _report(detections, found, failed, options) -> tuple[FaceReport, ...]:
+    seen = np.isfinite(_usable_keypoints(detections.keypoints, options)).all(-1)
+    reports = []
+    for index, box in enumerate(detections.boxes):
+        report = FaceReport(
+            box=tuple(map(float, box)),
+            score=float(detections.scores[index]),
+            keypoints_seen=tuple(np.array(KEYPOINTS)[seen[index]].tolist()),
+            mode=options.mode,
+        )
+        if not found[index].any():
+            why = "The box is empty or outside the frame."
+            report = report._replace(mode="none", fallback="none", why=why)
+        elif index in failed:
+            why = failed[index]
+            report = report._replace(mode="black", fallback="black", why=why)
+        reports.append(report)
+    return tuple(reports)
