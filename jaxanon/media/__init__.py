@@ -1,0 +1,1 @@
+"""Bytes to frames and back: pictures (Pillow) and videos (PyAV), written atomically."""
