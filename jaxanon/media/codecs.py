@@ -1,0 +1,134 @@
+"""Which codec, pixel format and settings a video is written with."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import av.codec
+
+from jaxanon.errors import ConfigError, MediaError
+
+
+class Codec(NamedTuple):
+    """One way to compress a video."""
+
+    encoder: str
+    """The encoder's name in FFmpeg."""
+    crf: int | None
+    """The quality used unless another is asked for; lower is better and larger."""
+    options: dict[str, str]
+    """What else the encoder is told: fast enough to keep up with the painting."""
+    even: bool
+    """Whether frames with halved chroma must have even sides."""
+
+
+CODECS = {
+    "h264": Codec("libx264", 18, {"preset": "veryfast"}, even=True),
+    "h265": Codec(
+        "libx265", 21, {"preset": "fast", "x265-params": "log-level=none"}, even=True
+    ),
+    "vp9": Codec(
+        "libvpx-vp9",
+        28,
+        {"deadline": "good", "cpu-used": "5", "row-mt": "1", "b": "0"},
+        even=False,
+    ),
+    "av1": Codec("libsvtav1", 28, {"preset": "9"}, even=False),
+    "gif": Codec("gif", None, {}, even=False),
+}
+"""The first four can be asked for; GIF follows from the file's name."""
+
+CONTAINERS = {
+    ".mp4": ("h264", "h265", "av1", "vp9"),
+    ".m4v": ("h264", "h265"),
+    ".mov": ("h264", "h265"),
+    ".mkv": ("h264", "h265", "av1", "vp9"),
+    ".webm": ("vp9", "av1"),
+    ".gif": ("gif",),
+}
+"""What can be written, and the codecs that each container holds."""
+
+
+def choose_codec(target: Path, codec: str | None, *, bits: int) -> str:
+    """Chooses a codec that the file's container holds.
+
+    Args:
+        target: The file to be written; its suffix names the container.
+        codec: One of CODECS, or None for the one that most players know.
+        bits: Bits per channel of the source; more than 8 are kept.
+
+    Raises:
+        MediaError: The suffix names no container that can be written.
+        ConfigError: The container doesn't hold this codec.
+    """
+    suffix = target.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise MediaError(
+            f"{target}: cannot write {suffix or 'a file without suffix'} videos; "
+            f"choose one of {', '.join(CONTAINERS)}."
+        )
+    allowed = CONTAINERS[suffix]
+    if codec is not None and codec not in allowed:
+        raise ConfigError(
+            f"{suffix} files are not written with {codec!r}; "
+            f"choose one of {', '.join(allowed)}."
+        )
+    if codec is None:
+        # Players know 10-bit H.265 and AV1, and rarely 10-bit H.264 and VP9.
+        return allowed[1 if bits > 8 and len(allowed) > 1 else 0]
+    return codec
+
+
+def choose_pixel_format(codec: str, source: str, *, height: int, width: int) -> str:
+    """Chooses the encoder's pixel format that loses least of the source's.
+
+    An odd side can't be written with halved chroma in H.264 and H.265, so that such a
+    frame is written with full chroma and keeps its size.
+
+    Args:
+        codec: One of CODECS.
+        source: The source's pixel format, by FFmpeg's name.
+        height: Of the upright frame.
+        width: Of the upright frame.
+    """
+    if codec == "gif":
+        return "pal8"
+    wanted, encoder = CODECS[codec], av.codec.Codec(CODECS[codec].encoder, "w")
+    bits, across, down = _traits(source)
+    if wanted.even:
+        across, down = across and width % 2 == 0, down and height % 2 == 0
+
+    def loss(name: str) -> tuple[int, ...]:
+        its_bits, its_across, its_down = _traits(name)
+        coarser = (its_across and not across) + (its_down and not down)
+        finer = (across and not its_across) + (down and not its_down)
+        return max(bits - its_bits, 0), coarser, finer, abs(its_bits - bits)
+
+    names = [f.name for f in encoder.video_formats or () if _is_planar_yuv(f.name)]
+    return min(names, key=loss)
+
+
+def bit_depth(pixel_format: str) -> int:
+    """Bits per channel of a pixel format, by FFmpeg's name."""
+    return max((c.bits for c in av.VideoFormat(pixel_format).components), default=8)
+
+
+def _is_planar_yuv(name: str) -> bool:
+    # The yuvj names are the old way to say full range; it is said apart here.
+    return name.startswith("yuv4") and not name.startswith("yuv440")
+
+
+def _traits(name: str) -> tuple[int, bool, bool]:
+    """Bits, and whether the chroma is halved across and down."""
+    pixel_format = av.VideoFormat(name, 64, 64)
+    if pixel_format.has_palette or len(pixel_format.components) < 3:
+        return bit_depth(name), True, True
+    if pixel_format.is_rgb:
+        # Animated GIFs decode to RGB; as a video they are to play everywhere.
+        halved = len(pixel_format.components) == 4
+        return bit_depth(name), halved, halved
+    return (
+        bit_depth(name),
+        pixel_format.chroma_width() < 64,
+        pixel_format.chroma_height() < 64,
+    )
