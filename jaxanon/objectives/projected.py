@@ -13,10 +13,12 @@ References:
 
 import importlib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxanon.errors import ConfigError
@@ -38,15 +40,15 @@ def make(
         seed: of the random mixtures of channels.
     """
     base = registry.make(objective)
-    network = None if features == "random" else _resolve(features)
+    network = _random_network() if features == "random" else _resolve(features)
+
+    def project(images: Array) -> Array:
+        return _project(images, network, seed)
 
     def projected(part: LossFn) -> LossFn:
         def loss(
             critic: Critic, samples: Samples, key: jax.Array, step: jax.Array | int
         ) -> tuple[Float[Array, "b"], Metrics]:
-            def project(images: Array) -> Array:
-                return _project(images, network or _random_features, seed)
-
             seen = Critic(
                 lambda images: critic.scores(project(images)),
                 lambda images: critic.features(project(images)),
@@ -72,42 +74,41 @@ def _resolve(name: str) -> Features:
 def _project(
     images: Float[Array, "b h w 3"], network: Features, seed: int
 ) -> Float[Array, "b h w 3"]:
-    key = jax.random.key(seed)
+    rng = np.random.default_rng(seed)
     total = jnp.zeros(images.shape, jnp.float32)
     maps = network(images)
-    for index, layer in enumerate(maps):
+    for layer in maps:
         depth = layer.shape[-1]
-        mixture = jax.random.normal(jax.random.fold_in(key, index), (depth, 3))
-        mixed = layer.astype(jnp.float32) @ (mixture / depth**0.5)
+        mixture = rng.normal(size=(depth, 3)).astype(np.float32) / depth**0.5
+        mixed = layer.astype(jnp.float32) @ jnp.asarray(mixture)
         total = total + jax.image.resize(mixed, images.shape, "bilinear")
     return (total / len(maps) ** 0.5).astype(images.dtype)
 
 
-def _random_features(images: Float[Array, "b h w 3"]) -> list[Array]:
-    """Runs three random 3x3 convolutions with leaky ReLU, halving the size after each.
+def _random_network() -> Features:
+    """Makes three random 3x3 convolutions with leaky ReLU: full, half, quarter size.
 
-    The seed is fixed, as a published network's weights would be; `seed` of make turns
-    the mixtures of these features.
+    Their seed is fixed, as a published network's weights would be; ``seed`` of make
+    turns the mixtures of what they give.
     """
-    key = jax.random.key(2021)
-    x, maps = images.astype(jnp.float32), []
-    for index, depth in enumerate((16, 32, 64)):
-        inputs = 9 * x.shape[-1]
-        kernel = jax.random.normal(
-            jax.random.fold_in(key, index), (3, 3, x.shape[-1], depth)
-        )
-        x = jax.lax.conv_general_dilated(
-            x,
-            kernel * (2 / inputs) ** 0.5,
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        x = jax.nn.leaky_relu(x, 0.2)
-        maps.append(x)
-        if min(x.shape[1:3]) >= 2:
-            x = jax.lax.reduce_window(
-                x, 0.0, jax.lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+    rng, depths = np.random.default_rng(2021), (3, 16, 32, 64)
+    kernels = [
+        (rng.normal(size=(3, 3, a, b)) * (2 / (9 * a)) ** 0.5).astype(np.float32)
+        for a, b in pairwise(depths)
+    ]
+
+    def features(images: Array) -> list[Array]:
+        x, maps = images.astype(jnp.float32), []
+        for index, kernel in enumerate(kernels):
+            x = jax.lax.conv_general_dilated(
+                x,
+                jnp.asarray(kernel),
+                (1, 1) if index == 0 else (2, 2),
+                "SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
-            x = x / 4
-    return maps
+            x = jax.nn.leaky_relu(x, 0.2)
+            maps.append(x)
+        return maps
+
+    return features

@@ -74,14 +74,14 @@ def _make_term(term: Any) -> Objective:
             )
     if not math.isfinite(weight):
         raise ConfigError(f"Weight of objective {name!r} must be finite, got {weight}.")
-    return scale(weight, _make_one(name, hyper))
+    return scale(float(weight), _make_one(name, hyper))
 
 
 def _make_one(name: str, hyper: Mapping[str, Any]) -> Objective:
     maker = _find(name).make
     settings = dict(hyper)
     period = settings.pop("every", 1)
-    _check(name, maker, settings)
+    settings = _check(name, maker, settings)
     if isinstance(period, bool) or not isinstance(period, int) or period < 1:
         raise ConfigError(f"Setting every of {name!r} must be an int >= 1: {period!r}.")
     try:
@@ -113,19 +113,21 @@ def _find(name: str) -> ModuleType:
     return module
 
 
-def _check(name: str, maker: Any, settings: Mapping[str, Any]) -> None:
+def _check(name: str, maker: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     signature = inspect.signature(maker)
     try:
         bound = signature.bind(**settings)
     except TypeError as error:
         raise ConfigError(f"Objective {name!r}: {error}; it is {signature}.") from error
     for setting, value in bound.arguments.items():
-        parameter = signature.parameters[setting]
-        if parameter.annotation not in (int, float):
+        wanted = signature.parameters[setting].annotation
+        if wanted not in (int, float):
             continue
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
+        if not number or not math.isfinite(value) or value != wanted(value):
             raise ConfigError(
-                f"Setting {setting} of objective {name!r} must be a finite number, "
-                f"got {value!r}."
+                f"Setting {setting} of objective {name!r} must be a finite "
+                f"{wanted.__name__}, got {value!r}."
             )
+        bound.arguments[setting] = wanted(value)
+    return dict(bound.arguments)
