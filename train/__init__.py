@@ -1,0 +1,1 @@
+"""The program that trains the networks of ``jaxanon``: ``python -m train``."""

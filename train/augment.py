@@ -1,0 +1,221 @@
+"""Turns stored faces into training crops on the device, differently every time.
+
+Every function is for one example; ``augment`` maps them over the batch with one key
+per example, so that a batch is the same on any number of devices.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxanon.types import KEYPOINTS, MIRROR, Condition, Crops
+from train.config import AugmentConfig
+from train.faces import Faces
+
+NOTHING = AugmentConfig(
+    mirror=0.0,
+    jitter=0.0,
+    enlarge=(1.1, 1.1),
+    occlude=0.0,
+    drop_all=0.0,
+    drop_mouth=0.0,
+    drop_some=0.0,
+    keypoint_noise=0.0,
+)
+"""What validation faces get."""
+
+MOUTH = np.array([name.endswith("mouth") for name in KEYPOINTS])
+
+
+def augment(
+    keys: PRNGKeyArray, faces: Faces, config: AugmentConfig, *, keypoint_score: float
+) -> Crops:
+    """Makes training crops.
+
+    Args:
+        keys: One key per example.
+        faces: uint8 crops with boxes and keypoints in crop sides.
+        config: What to do, how often.
+        keypoint_score: Keypoints scored lower are not visible.
+    """
+
+    def one(key: jax.Array, face: Faces) -> Crops:
+        return _augment_one(key, face, config, keypoint_score)
+
+    return jax.vmap(one)(keys, faces)
+
+
+def _augment_one(
+    key: jax.Array, face: Faces, config: AugmentConfig, keypoint_score: float
+) -> Crops:
+    key_mirror, key_mask, key_occlude, key_drop, key_noise = jax.random.split(key, 5)
+    image = jnp.asarray(face.images, jnp.float32) / 127.5 - 1
+    keypoints, scores = jnp.asarray(face.keypoints), jnp.asarray(face.scores)
+    seen = (scores > 0) & (scores >= keypoint_score)
+    flip = jax.random.bernoulli(key_mirror, config.mirror)
+    image, box, keypoints, seen = jax.tree.map(
+        lambda mirrored, plain: jnp.where(flip, mirrored, plain),
+        mirror(image, jnp.asarray(face.boxes), keypoints, seen),
+        (image, jnp.asarray(face.boxes), keypoints, seen),
+    )
+    height, width = image.shape[:2]
+    mask = draw_mask(jitter(key_mask, box, config), height, width)
+    mask = jnp.maximum(mask, draw_patch(key_occlude, box, height, width, config))
+    noise = jax.random.normal(key_noise, keypoints.shape)
+    keypoints = keypoints + config.keypoint_noise * noise
+    inside = jnp.all((keypoints >= 0) & (keypoints < 1), -1)
+    visible = (seen & inside & keep_keypoints(key_drop, config)).astype(jnp.float32)
+    return Crops(
+        image=image,
+        mask=mask[..., None],
+        keypoints=keypoints * visible[:, None],
+        visible=visible,
+        to_crop=jnp.eye(2, 3),
+    )
+
+
+def mirror(
+    image: Float[Array, "h w 3"],
+    box: Float[Array, "4"],
+    keypoints: Float[Array, "k 2"],
+    seen: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Mirrors a face; its left eye becomes its right one."""
+    order = jnp.array(MIRROR)
+    x0, y0, x1, y1 = box
+    keypoints = jnp.stack([1 - keypoints[:, 0], keypoints[:, 1]], -1)
+    box = jnp.stack([1 - x1, y0, 1 - x0, y1])
+    return image[:, ::-1], box, keypoints[order], seen[order]
+
+
+def jitter(
+    key: jax.Array, box: Float[Array, "4"], config: AugmentConfig
+) -> Float[Array, "4"]:
+    """Enlarges the box and moves each of its sides, as detectors would."""
+    key_side, key_scale = jax.random.split(key)
+    start, end = box[:2], box[2:]
+    low, high = config.enlarge
+    scale = jax.random.uniform(key_scale, (), minval=low, maxval=high)
+    half = scale * (end - start) / 2
+    moved = jax.random.uniform(key_side, (4,), minval=-1, maxval=1) * config.jitter
+    sides = jnp.concatenate([(start + end) / 2 - half, (start + end) / 2 + half])
+    return sides + moved * jnp.tile(end - start, 2)
+
+
+def draw_mask(box: Float[Array, "4"], height: int, width: int) -> Float[Array, "h w"]:
+    """Draws a box, rounded outward to whole pixels."""
+    x, y = jnp.arange(width), jnp.arange(height)
+    x0, y0, x1, y1 = box * jnp.array([width, height, width, height])
+    inside_x = (x + 1 > x0) & (x < x1)
+    inside_y = (y + 1 > y0) & (y < y1)
+    return (inside_y[:, None] & inside_x[None, :]).astype(jnp.float32)
+
+
+def draw_patch(
+    key: jax.Array,
+    box: Float[Array, "4"],
+    height: int,
+    width: int,
+    config: AugmentConfig,
+) -> Float[Array, "h w"]:
+    """Draws an ellipse over the rim of the box, now and then; else zeros.
+
+    Masks at inference are not always one box: where two faces are close, the region of
+    the other one is erased too.
+    """
+    key_draw, key_side, key_place, key_size = jax.random.split(key, 4)
+    start, size = box[:2], box[2:] - box[:2]
+    place = jax.random.uniform(key_place, (2,))
+    axis, end = jax.random.bernoulli(key_side, shape=(2,))
+    place = place.at[axis.astype(int)].set(end.astype(jnp.float32))
+    centre = start + place * size
+    radius = jax.random.uniform(key_size, (2,), minval=0.1, maxval=0.4) * size
+    x = ((jnp.arange(width) + 0.5) / width - centre[0]) / radius[0]
+    y = ((jnp.arange(height) + 0.5) / height - centre[1]) / radius[1]
+    ellipse = (x[None, :] ** 2 + y[:, None] ** 2 < 1).astype(jnp.float32)
+    return ellipse * jax.random.bernoulli(key_draw, config.occlude)
+
+
+def keep_keypoints(key: jax.Array, config: AugmentConfig) -> Array:
+    """Says which keypoints are given: all, none, all but the mouth, or any subset."""
+    key_case, key_each = jax.random.split(key)
+    case = jax.random.uniform(key_case)
+    each = jax.random.bernoulli(key_each, 0.5, (len(KEYPOINTS),))
+    limits = jnp.cumsum(
+        jnp.array([config.drop_all, config.drop_mouth, config.drop_some])
+    )
+    return jnp.select(
+        [case < limits[0], case < limits[1], case < limits[2]],
+        [jnp.zeros_like(each), ~MOUTH, each],
+        jnp.ones_like(each),
+    )
+
+
+def transform(
+    key: jax.Array,
+    images: Float[Array, "n h w 3"],
+    condition: Condition,
+    config: AugmentConfig,
+) -> tuple[Float[Array, "n h w 3"], Condition]:
+    """Transforms what the discriminator sees; differentiable in the images.
+
+    Args:
+        key: Of this example.
+        images: Pictures of one example, all transformed alike.
+        condition: Of the same example, without a batch axis; goes along.
+        config: ``critic`` is the probability of each transform.
+
+    References:
+        Zhao et al. 2020, Differentiable augmentation for data-efficient GAN training;
+        Karras et al. 2020, Training GANs with limited data (the probability p).
+    """
+    pictures = jnp.concatenate([images, condition.image[None]])
+    mask, keypoints, visible = condition.mask, condition.keypoints, condition.visible
+    for index, name in enumerate(config.transforms):
+        key_use, key_do = jax.random.split(jax.random.fold_in(key, index))
+        use = jax.random.bernoulli(key_use, config.critic)
+        if name == "colour":
+            pictures = jnp.where(use, _colour(key_do, pictures), pictures)
+        elif name == "translate":
+            span = images.shape[1] // 8
+            shift = use * jax.random.randint(key_do, (2,), -span, span + 1)
+            pictures, mask = _shift(pictures, shift), _shift(mask[None], shift)[0]
+            keypoints = keypoints + shift[::-1] / images.shape[1]
+            visible = visible * jnp.all((keypoints >= 0) & (keypoints < 1), -1)
+        elif name == "cutout":
+            kept = jnp.where(use, _cutout(key_do, images.shape[1]), 1.0)
+            pictures = pictures * kept[..., None]
+        else:
+            raise ValueError(f"Transform {name!r} is not colour, translate or cutout.")
+    return pictures[:-1], Condition(
+        image=pictures[-1] * (1 - mask),
+        mask=mask,
+        keypoints=keypoints * visible[:, None],
+        visible=visible,
+    )
+
+
+def _colour(key: jax.Array, x: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Changes brightness, saturation and contrast, the same for all pictures."""
+    light, depth, contrast = jax.random.uniform(key, (3,))
+    x = x + (light - 0.5)
+    grey = x.mean(-1, keepdims=True)
+    x = grey + 2 * depth * (x - grey)
+    return (0.5 + contrast) * x
+
+
+def _shift(x: Float[Array, "n h w c"], shift: Array) -> Float[Array, "n h w c"]:
+    """Moves pictures by whole pixels (y, x) and fills with zeros."""
+    size = x.shape[1]
+    pad = size // 8
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    start = (0, pad - shift[0], pad - shift[1], 0)
+    return jax.lax.dynamic_slice(x, start, (x.shape[0], size, size, x.shape[3]))
+
+
+def _cutout(key: jax.Array, size: int) -> Float[Array, "h w"]:
+    """Draws a hole of half the picture's side, anywhere; 0 in the hole."""
+    centre = jax.random.randint(key, (2,), 0, size)
+    far = jnp.abs(jnp.arange(size)[:, None] - centre) >= size // 4
+    return (far[:, 0][:, None] | far[:, 1][None, :]).astype(jnp.float32)

@@ -1,0 +1,281 @@
+"""What a training run is: frozen dataclasses, and strict overrides of their fields.
+
+Durations are in images seen, so that they mean the same at any batch size.
+"""
+
+import ast
+import dataclasses
+import difflib
+import hashlib
+import importlib.util
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxanon import models
+from jaxanon.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the faces come from."""
+
+    path: str = "drawn"
+    """``drawn`` = faces drawn by code; a folder in FDF's layout; a ``.npz`` made by
+    ``python -m train.pack``; or a folder of TFDS records."""
+    validation: str = ""
+    """The held-out faces; empty = the split of the same name beside ``path``."""
+    licences: tuple[str, ...] = ()
+    """Keeps only pictures of these licences, e.g. ``("by", "by-sa")``; () = all."""
+    keypoint_score: float = 0.3
+    """Keypoints that the annotator was less sure of count as not visible."""
+    resident: bool = True
+    """Keeps the whole set on the device as uint8; False = streams it from disk."""
+    drawn: int = 512
+    """How many faces ``drawn`` draws."""
+    threads: int = 8
+    """Readers of a streamed set, per process."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to the faces on the device, and how often."""
+
+    mirror: float = 0.5
+    """Probability."""
+    jitter: float = 0.04
+    """Largest shift of each side of the box, in box sides."""
+    enlarge: tuple[float, float] = (1.0, 1.3)
+    """Smallest and largest scale of the mask over the face box."""
+    occlude: float = 0.1
+    """Probability of one more masked patch, at the rim of the mask."""
+    drop_all: float = 0.1
+    """Probability that no keypoint is given."""
+    drop_mouth: float = 0.2
+    """Probability that only the mouth corners are missing."""
+    drop_some: float = 0.3
+    """Probability that each keypoint is dropped by the toss of a coin."""
+    keypoint_noise: float = 0.005
+    """Standard deviation of the given keypoints, in crop sides."""
+    critic: float = 0.0
+    """Probability of each transform of what the discriminator sees (ADA's p)."""
+    transforms: tuple[str, ...] = ("colour", "translate", "cutout")
+    """Which of them (DiffAugment's three)."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam, of the generator or of the discriminator."""
+
+    learning_rate: float = 2e-4
+    beta1: float = 0.0
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    warmup_images: int = 0
+    """The learning rate rises linearly over these."""
+    decay: bool = False
+    """Lets the learning rate fall along a cosine to a tenth at the end."""
+    clip_norm: float = 0.0
+    """Largest norm of a gradient; 0 = any."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One experiment."""
+
+    name: str = "unnamed"
+    seed: int = 0
+    generator: Any = field(default_factory=models.GeneratorConfig)
+    discriminator: models.DiscriminatorConfig = field(
+        default_factory=models.DiscriminatorConfig
+    )
+    encoder: models.EncoderConfig = field(default_factory=models.EncoderConfig)
+    posterior: bool = True
+    """Every other face's z comes from the encoder, so that reconstruction is asked of
+    the generator without making it ignore z; False = a plain conditional GAN."""
+    objective: Any = ("non_saturating", ("r1", {"gamma": 1.0, "every": 16}))
+    """For ``jaxanon.objectives.make``: a name or a list of terms; on all faces."""
+    reconstruction: Any = (("l1", 10.0), ("feature_matching", 10.0))
+    """The same, on the faces whose z comes from the encoder; () = none."""
+    background: float = 2.0
+    """Weight of l1 outside the mask, where the right answer is in plain sight."""
+    second: bool = False
+    """Paints every face with another z too, which the term ``diversity`` needs."""
+    kl: float = 0.05
+    """Weight of the divergence of q(z|face) from the prior, per latent dimension."""
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    generator_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    discriminator_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_size: int = 32
+    """Images per update, over all devices."""
+    accumulate: int = 1
+    """Parts that a batch is worked off in, for less memory."""
+    images: int = 1_000_000
+    """Length of the run."""
+    dtype: str = "auto"
+    """Compute dtype of all networks; auto = bfloat16 on accelerators, float32 on CPU;
+    parameters and losses are float32 always."""
+    ema_half_life_images: float = 10_000.0
+    ema_rampup: float = 0.1
+    """The half-life is at most this share of the images seen so far."""
+    steps_per_dispatch: int = 0
+    """Updates that the device makes on its own; 0 = 1 on CPU, 16 elsewhere."""
+    log_images: int = 2_000
+    sample_images: int = 50_000
+    """How often the grid of samples is drawn."""
+    evaluate_images: int = 200_000
+    checkpoint_images: int = 100_000
+    keep_checkpoints: int = 3
+    """The newest ones; the best by ``best_metric`` is kept besides."""
+    best_metric: str = "reconstruction_l1"
+    """Of the evaluation; smaller is better."""
+    evaluate_faces: int = 256
+    """Validation faces that the evaluation during training looks at."""
+    init_from: str = ""
+    """A weights file or a workdir; parameters of equal name and shape are taken."""
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Reads a config file and applies ``a.b=c`` overrides.
+
+    Raises:
+        ConfigError: the file has no ``get_config``, or an override is wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"No config file {path}.")
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"{path} has no function get_config() -> TrainConfig.")
+    return override(module.get_config(), overrides)
+
+
+def override(config: Any, overrides: Sequence[str]) -> Any:
+    """Returns a config with fields replaced, e.g. by ``generator.blocks=1``.
+
+    Raises:
+        ConfigError: a field is unknown (the nearest one is named) or the value is of
+            another type.
+    """
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"Override {text!r} is not of the form a.b=value.")
+        config = _replace(config, path.strip().split("."), value.strip(), path.strip())
+    return config
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """Returns the fields as JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def digest(config: Any) -> str:
+    """Returns a hash that two configs share only if they are equal."""
+    text = json.dumps(as_dict(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check(config: TrainConfig, devices: int) -> None:
+    """Raises ConfigError when the sizes of a run do not fit together."""
+    parts = devices * config.accumulate * (2 if config.posterior else 1)
+    if config.batch_size < 1 or config.batch_size % parts:
+        halves = " x 2 (posterior)" if config.posterior else ""
+        raise ConfigError(
+            f"Batch size {config.batch_size} must be divisible by {parts}: {devices} "
+            f"devices x {config.accumulate} (accumulate){halves}."
+        )
+    resolution = config.generator.resolution
+    for name in ("discriminator", "encoder"):
+        other = getattr(config, name).resolution
+        if other != resolution and (name == "discriminator" or config.posterior):
+            raise ConfigError(
+                f"{name}.resolution is {other}, but generator.resolution is "
+                f"{resolution}: they must be equal."
+            )
+    shape = models.latent_shape(config.generator)
+    if config.posterior and shape != (config.encoder.latent_dim,):
+        raise ConfigError(
+            f"encoder.latent_dim {config.encoder.latent_dim} does not fit the "
+            f"generator's latent of shape {shape}: change it or set posterior=False."
+        )
+    if config.dtype not in ("auto", "float32", "bfloat16"):
+        raise ConfigError(f"dtype {config.dtype!r} is not auto, float32 or bfloat16.")
+
+
+def _replace(config: Any, names: Sequence[str], text: str, path: str) -> Any:
+    known = [f.name for f in dataclasses.fields(config)]
+    name = names[0]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"do you mean {near[0]!r}?" if near else f"allowed: {', '.join(known)}."
+        raise ConfigError(f"Unknown field {path!r} ({name!r}): {hint}")
+    value = getattr(config, name)
+    if dataclasses.is_dataclass(value) != (len(names) > 1):
+        what = "has fields of its own" if len(names) == 1 else "has no fields"
+        raise ConfigError(f"Field {path!r}: {name!r} {what}.")
+    if len(names) > 1:
+        new = _replace(value, names[1:], text, path)
+    else:
+        new = _parse(text, typing.get_type_hints(type(config))[name], path)
+    try:
+        return dataclasses.replace(config, **{name: new})
+    except ValueError as error:
+        raise ConfigError(f"Field {path!r} cannot be {text!r}: {error}") from error
+
+
+def _parse(text: str, hint: Any, path: str) -> Any:
+    """Reads a value of a type, or says what the type is."""
+    if hint is str:
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    value = _coerce(value, hint)
+    if value is None:
+        name = getattr(hint, "__name__", str(hint)) if not _args(hint) else str(hint)
+        raise ConfigError(f"Field {path!r} is a {name}; {text!r} is not.")
+    return value
+
+
+def _coerce(value: Any, hint: Any) -> Any:
+    """Returns the value as the type asks for it, None where it is of another type."""
+    args = _args(hint)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            value = (value,)
+        kinds = (args[0],) * len(value) if args[-1] is ... else args
+        values = tuple(map(_coerce, value, kinds))
+        return None if len(kinds) != len(value) or None in values else values
+    if typing.get_origin(hint) is typing.Literal:
+        return value if value in args else None
+    if args:  # A union.
+        found = (_coerce(value, arg) for arg in args)
+        return next((v for v in found if v is not None), None)
+    if hint is float and type(value) is int:
+        return float(value)
+    return value if hint is Any or type(value) is hint else None
+
+
+def _args(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint)
+
+
+def from_dict(config: Any, values: Mapping[str, Any]) -> Any:
+    """Fills a config of the right classes with what ``as_dict`` gave."""
+    new = {}
+    for name, value in values.items():
+        old = getattr(config, name)
+        if dataclasses.is_dataclass(old):
+            new[name] = from_dict(old, value)
+        else:
+            new[name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(config, **new)
