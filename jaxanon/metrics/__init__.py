@@ -10,5 +10,6 @@ from jaxanon.metrics import kernel as kernel
 from jaxanon.metrics import keypoints as keypoints
 from jaxanon.metrics import precision_recall as precision_recall
 from jaxanon.metrics import reidentification as reidentification
+from jaxanon.metrics import report as report
 from jaxanon.metrics import seam as seam
 from jaxanon.metrics import stability as stability
