@@ -1,0 +1,234 @@
+"""What each command does: loads what it needs once, then goes file by file."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxanon import console, runtime
+from jaxanon.errors import ConfigError
+
+
+class _Tools(NamedTuple):
+    """What is loaded once for all files."""
+
+    weights: Any
+    detector: Any
+    keypointer: Any
+    options: Any
+    key: Any
+    device: str
+
+
+def _anonymize(args: Any) -> int:
+    from jaxanon import inputs
+
+    planned = inputs.plan(args.input, args.out, overwrite=args.overwrite)
+    _check_new(args.manifest, args.overwrite)
+    told = _console(args)
+    tools = given = None
+    if planned.jobs:
+        if args.detections:
+            from jaxanon.detect import json_format
+
+            given = json_format.read(args.detections)
+        tools = _load_tools(args, is_detecting=given is None)
+    is_complete = False
+    try:
+        told.each(
+            planned,
+            lambda job, advance: _anonymize_one(args, tools, given, job, advance),
+        )
+        is_complete = True
+    finally:
+        if args.manifest and tools:
+            _write_manifest(args, tools, told, is_complete)
+    return told.finish()
+
+
+def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
+    from jaxanon import files
+
+    common: dict[str, Any] = {
+        "weights": tools.weights,
+        "detector": tools.detector,
+        "keypointer": tools.keypointer,
+        "options": tools.options,
+        "detections": None if given is None else files.look_up(given, job.source),
+    }
+    if job.kind == "video":
+        from jaxanon import clips
+
+        return clips.anonymize_video_file(
+            job.source,
+            job.target,
+            **common,
+            seed=args.seed,
+            video=_video_options(args),
+            progress=advance,
+        )
+    return files.anonymize_image_file(
+        job.source,
+        job.target,
+        **common,
+        key=tools.key,
+        keep_metadata=args.keep_metadata,
+        **_max_pixels(args),
+    )
+
+
+def _detect(args: Any) -> int:
+    from jaxanon import files, inputs
+
+    planned = inputs.plan(args.input)
+    _check_new(args.out, args.overwrite)
+    told = _console(args)
+    tools = _load_tools(args, is_painting=False) if planned.jobs else None
+    found = {}
+
+    def do(job, advance):
+        assert tools is not None
+        entry = files.detect_file(
+            job, tools.detector, tools.keypointer, tools.options, **_max_pixels(args)
+        )
+        found[str(job.source)] = entry
+        return files.describe_detections(job.source, entry)
+
+    told.each(planned, do)
+    if found:
+        from jaxanon.detect import json_format
+
+        json_format.write(Path(args.out), found)
+    return told.finish()
+
+
+def _demo(args: Any) -> int:
+    from jaxanon import demo
+
+    told = _console(args)
+    tools = _load_tools(args)
+    report = demo.run(
+        Path(args.out),
+        key=tools.key,
+        weights=tools.weights,
+        detector=tools.detector,
+        keypointer=tools.keypointer,
+        options=tools.options,
+    )
+    told.finish_file(report)
+    for name in demo.NAMES:
+        told.tell(f"wrote {Path(args.out) / name}")
+    return told.finish()
+
+
+def _info(args: Any) -> int:
+    from jaxanon import info
+
+    described = info.describe(runtime.start(args.device))
+    print(json.dumps(described) if args.json_lines else info.to_text(described))
+    return 0
+
+
+def _convert(args: Any) -> int:
+    from jaxanon import convert
+
+    _check_new(args.out, args.overwrite)
+    convert.convert(args.checkpoint, args.out)
+    print(f"wrote {args.out}")
+    return 0
+
+
+def _live(args: Any) -> int:
+    from jaxanon import clips
+
+    tools = _load_tools(args)
+    return clips.live(
+        args.input,
+        args.out,
+        weights=tools.weights,
+        detector=tools.detector,
+        keypointer=tools.keypointer,
+        options=tools.options,
+        seed=args.seed,
+        video=_video_options(args),
+    )
+
+
+BY_NAME = {
+    "anonymize": _anonymize,
+    "detect": _detect,
+    "demo": _demo,
+    "info": _info,
+    "convert": _convert,
+    "live": _live,
+}
+
+
+def _load_tools(
+    args: Any, *, is_detecting: bool = True, is_painting: bool = True
+) -> _Tools:
+    """Starts the device and loads what this run needs, and no more."""
+    device = runtime.start(args.device)
+    from jaxanon import detect, files, pipeline, weights
+
+    options = _options(args)
+    generates = options.mode == "generate"
+    generator = keypointer = detector = None
+    if generates and is_painting:
+        generator = pipeline.to_device(weights.load(args.weights))
+        if generator.kind == "keypointer":
+            raise ConfigError(f"--weights {args.weights}: not a generator's.")
+    if is_detecting:
+        detector = detect.make(args.detector)
+        if generates:
+            keypointer = pipeline.to_device(weights.load("keypointer"))
+    key = files.base_key(getattr(args, "seed", None))
+    return _Tools(generator, detector, keypointer, options, key, device)
+
+
+def _options(args: Any) -> Any:
+    from jaxanon import pipeline
+
+    names = ("mode", "score", "mask_scale", "keypoints", "truncation")
+    given = {name: getattr(args, name, None) for name in names}
+    return pipeline.Options(**{k: v for k, v in given.items() if v is not None})
+
+
+def _video_options(args: Any) -> Any:
+    from jaxanon import clips
+
+    names = ("audio", "start", "end", "identity", "preview", "codec", "crf")
+    given = {name: getattr(args, name) for name in (*names, "detect_every")}
+    return clips.VideoOptions(**given)
+
+
+def _max_pixels(args: Any) -> dict[str, Any]:
+    return {} if args.max_pixels is None else {"max_pixels": args.max_pixels}
+
+
+def _console(args: Any) -> console.Console:
+    return console.Console(quiet=args.quiet, json_lines=args.json_lines)
+
+
+def _check_new(path: str | None, overwrite: bool) -> None:
+    if path and Path(path).exists() and not overwrite:
+        raise ConfigError(f"{path} exists; --overwrite replaces it.")
+
+
+def _write_manifest(args, tools, told, is_complete: bool) -> None:
+    from jaxanon import manifest
+
+    header = manifest.describe(
+        weights=tools.weights,
+        keypointer=tools.keypointer,
+        options=tools.options,
+        seed=args.seed,
+        device=tools.device,
+    )
+    manifest.write(
+        Path(args.manifest),
+        header,
+        files=told.done,
+        failed=told.failed,
+        skipped=told.skipped,
+        is_complete=is_complete,
+    )

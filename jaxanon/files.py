@@ -1,0 +1,174 @@
+"""One file in, one anonymised file out, and a report of what was done to it.
+
+The seed contract: the faces of a file follow from the seed, the file's content, the
+detections, the weights and the options, on one kind of device; neither its name nor its
+place among other files plays a part. A file's key is the base key folded with the first
+four bytes of the SHA-256 of its content.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, UInt
+
+from jaxanon import pipeline, regions
+from jaxanon.errors import ConfigError, MediaError
+from jaxanon.media import image
+from jaxanon.types import Detections
+from jaxanon.weights import Weights
+
+Detector = Callable[[Sequence[np.ndarray]], list[Detections]]
+Report = dict[str, Any]
+
+MAX_SEED = 2**32 - 1
+
+
+def base_key(seed: int | None) -> jax.Array:
+    """Gives the key of a whole run: of the seed, or a fresh secret one.
+
+    Args:
+        seed: 0 to `MAX_SEED`; None draws 64 random bits from the system, which are
+            written nowhere, so that no later run can paint the same faces.
+    """
+    if seed is None:
+        words = jnp.asarray(np.frombuffer(os.urandom(8), np.uint32))
+        return jax.random.wrap_key_data(words, impl="threefry2x32")
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"The seed is {seed}, but must be in 0 to {MAX_SEED}.")
+    return jax.random.key(seed, impl="threefry2x32")
+
+
+def file_key(key: jax.Array, sha256: str) -> jax.Array:
+    """Derives the key of a file from the base key and the hash of its content."""
+    return jax.random.fold_in(key, int(sha256[:8], 16))
+
+
+def hash_file(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def find_faces(
+    frame: UInt[np.ndarray, "h w 3"],
+    detector: Detector,
+    keypointer: Weights | None,
+    *,
+    score: float,
+) -> Detections:
+    """Detects the faces of a frame and completes their keypoints.
+
+    Args:
+        frame: RGB, uint8 or uint16.
+        detector: Takes uint8 frames.
+        keypointer: Weights of the keypoint network; None leaves gaps.
+        score: Detections below it are left out.
+    """
+    seen = frame if frame.dtype == np.uint8 else (frame // 257).astype(np.uint8)
+    (detections,) = detector([seen])
+    detections = pipeline.select(detections, score=score)
+    if keypointer is None:
+        return detections
+    return pipeline.complete_keypoints(frame, detections, keypointer)
+
+
+def anonymize_image_file(
+    source: Path,
+    target: Path,
+    *,
+    key: jax.Array,
+    weights: Weights | None,
+    detector: Detector | None = None,
+    keypointer: Weights | None = None,
+    options: pipeline.Options = pipeline.DEFAULTS,
+    detections: Detections | None = None,
+    keep_metadata: bool = False,
+    max_pixels: int = image.MAX_PIXELS,
+) -> Report:
+    """Anonymises a picture file; the result appears whole or not at all.
+
+    Args:
+        source: The picture.
+        target: Where the result goes; its suffix may ask for another format.
+        key: The base key of the run, see `base_key`.
+        weights: Of a generator; None will do for modes other than "generate".
+        detector: Finds the faces; not needed with `detections`.
+        keypointer: Weights of the keypoint network, for what the detector lacks.
+        options: How faces are found and hidden.
+        detections: The faces, found before or elsewhere: all of them are hidden, and
+            no pixel is looked at to find out more.
+        keep_metadata: Keeps EXIF, XMP, IPTC, comments and text; never a thumbnail.
+        max_pixels: Width times height above which a picture is refused.
+
+    Returns:
+        What was done, ready for JSON: see `jaxanon.manifest`.
+
+    Raises:
+        MediaError: The picture cannot be read or written; nothing is left behind.
+    """
+    start = time.perf_counter()
+    sha256 = hash_file(source)
+    picture = image.read(source, max_pixels=max_pixels)
+    if detections is None:
+        if detector is None:
+            raise ValueError("Give a detector or detections.")
+        detections = find_faces(
+            picture.pixels, detector, keypointer, score=options.score
+        )
+    keys = pipeline.face_keys(file_key(key, sha256), len(detections.boxes))
+    result = pipeline.run(
+        picture.pixels, detections, weights, keys=keys, options=options
+    )
+    region = _painted(picture.pixels, result, detections, options)
+    image.write(
+        target, picture, result.frame, region=region, keep_metadata=keep_metadata
+    )
+    height, width = result.frame.shape[:2]
+    return {
+        "input": str(source),
+        "output": str(target),
+        "input_sha256": sha256,
+        "output_sha256": hash_file(target),
+        "width": width,
+        "height": height,
+        "faces": [describe_face(face) for face in result.faces],
+        "notes": list(picture.notes),
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+
+
+def describe_face(face: pipeline.FaceReport) -> Report:
+    """Turns a face's report into what a manifest holds."""
+    return {
+        "box": list(face.box),
+        "score": face.score,
+        "keypoints_seen": list(face.keypoints_seen),
+        "mode": face.mode,
+        "fallback": face.fallback,
+        "why": face.why,
+    }
+
+
+def _painted(
+    frame: UInt[np.ndarray, "h w 3"],
+    result: pipeline.Result,
+    detections: Detections,
+    options: pipeline.Options,
+) -> Bool[np.ndarray, "h w"]:
+    """Marks the hidden regions, whatever is in them now, and the feather around."""
+    mask = (result.frame != frame).any(-1)
+    height, width = mask.shape
+    boxes = regions.find(detections.boxes, height, width, scale=options.mask_scale)
+    for x0, y0, x1, y1 in boxes:
+        mask[y0:y1, x0:x1] = True
+    return mask
