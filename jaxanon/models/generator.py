@@ -19,7 +19,7 @@ class GeneratorConfig:
     """Side of the crop in pixels."""
     patch: int = 2
     """Squares of patch x patch pixels become one cell of the finest grid."""
-    widths: tuple[int, ...] = (64, 128, 192, 256, 320)
+    widths: tuple[int, ...] = (96, 128, 160, 160, 160)
     """Channels at each grid, finest first; each grid halves the one before."""
     blocks: int = 2
     """Residual blocks at each grid, on the way down and again on the way up."""
@@ -87,7 +87,7 @@ class Generator(nn.Module):
                 x = layers.StyledBlock(width, dtype=dtype, name=name)(x, style)
 
         x = layers.leaky_relu(layers.pixel_norm(x))
-        x = layers.Conv(12 * config.patch**2, dtype=dtype, name="fine")(x)
+        x = layers.Conv(12 * config.patch**2, 1, dtype=dtype, name="fine")(x)
         x = layers.leaky_relu(layers.pixel_shuffle(x, config.patch))
         x = x.astype(jnp.float32)
         return layers.Conv(3, gain=0.5, name="to_rgb")(x)
