@@ -27,10 +27,7 @@ def _anonymize(args: Any) -> int:
     told = _console(args)
     tools = given = None
     if planned.jobs:
-        if args.detections:
-            from jaxanon.detect import json_format
-
-            given = json_format.read(args.detections)
+        given = _read_detections(args)
         tools = _load_tools(args, is_detecting=given is None)
     is_complete = False
     try:
@@ -48,12 +45,12 @@ def _anonymize(args: Any) -> int:
 def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
     from jaxanon import files
 
+    given = None if given is None else files.look_up(given, job.source)
     common: dict[str, Any] = {
         "weights": tools.weights,
         "detector": tools.detector,
         "keypointer": tools.keypointer,
         "options": tools.options,
-        "detections": None if given is None else files.look_up(given, job.source),
     }
     if job.kind == "video":
         from jaxanon import clips
@@ -62,6 +59,7 @@ def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
             job.source,
             job.target,
             **common,
+            detections=given,
             seed=args.seed,
             video=_video_options(args),
             progress=advance,
@@ -70,6 +68,7 @@ def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
         job.source,
         job.target,
         **common,
+        given=given,
         key=tools.key,
         keep_metadata=args.keep_metadata,
         **_max_pixels(args),
@@ -77,7 +76,7 @@ def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
 
 
 def _detect(args: Any) -> int:
-    from jaxanon import files, inputs
+    from jaxanon import inputs
 
     planned = inputs.plan(args.input)
     _check_new(args.out, args.overwrite)
@@ -86,12 +85,13 @@ def _detect(args: Any) -> int:
     found = {}
 
     def do(job, advance):
-        assert tools is not None
-        entry = files.detect_file(
-            job, tools.detector, tools.keypointer, tools.options, **_max_pixels(args)
-        )
+        entry = _detect_one(args, tools, job, advance)
         found[str(job.source)] = entry
-        return files.describe_detections(job.source, entry)
+        report = {"input": str(job.source), "width": entry.width}
+        report |= {"height": entry.height}
+        if entry.faces is not None:
+            report["faces"] = entry.faces.boxes.tolist()
+        return report
 
     told.each(planned, do)
     if found:
@@ -99,6 +99,47 @@ def _detect(args: Any) -> int:
 
         json_format.write(Path(args.out), found)
     return told.finish()
+
+
+def _detect_one(args, tools, job, advance) -> Any:
+    from jaxanon import files
+
+    common: dict[str, Any] = {
+        "detector": tools.detector,
+        "keypointer": tools.keypointer,
+    }
+    if job.kind == "video":
+        from jaxanon import clips
+
+        return clips.detect_video_file(
+            job.source, **common, options=tools.options, progress=advance
+        )
+    common |= _max_pixels(args)
+    return files.detect_image_file(job.source, **common, score=tools.options.score)
+
+
+def _read_detections(args: Any) -> Any:
+    """Reads --detections; a score asked for applies to them too."""
+    if not args.detections:
+        return None
+    from jaxanon import pipeline
+    from jaxanon.detect import json_format
+
+    given = json_format.read(args.detections)
+    if args.score is None:
+        return given
+
+    def select(faces):
+        return faces and pipeline.select(faces, score=args.score)
+
+    return {
+        name: found._replace(
+            faces=select(found.faces),
+            frames=found.frames
+            and tuple(f._replace(faces=select(f.faces)) for f in found.frames),
+        )
+        for name, found in given.items()
+    }
 
 
 def _demo(args: Any) -> int:

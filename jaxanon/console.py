@@ -72,7 +72,7 @@ class Console:
         name = report["input"]
         for note in report.get("notes", []):
             self.tell(f"{name}: {note}")
-        if count_faces(report) == 0:
+        if "faces" in report and not report["faces"]:
             self.tell(f"{name}: no face found.")
         for face in report.get("faces", []):
             if isinstance(face, dict) and face.get("fallback"):

@@ -9,7 +9,7 @@ four bytes of the SHA-256 of its content.
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import numpy as np
 from jaxtyping import Bool, UInt
 
 from jaxanon import pipeline, regions
+from jaxanon.detect import Detector, validate
+from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import ConfigError, MediaError
 from jaxanon.media import image
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
 
-Detector = Callable[[Sequence[np.ndarray]], list[Detections]]
 Report = dict[str, Any]
 
 MAX_SEED = 2**32 - 1
@@ -75,8 +76,8 @@ def find_faces(
         score: Detections below it are left out.
     """
     seen = frame if frame.dtype == np.uint8 else (frame // 257).astype(np.uint8)
-    (detections,) = detector([seen])
-    detections = pipeline.select(detections, score=score)
+    (found,) = validate([seen], detector([seen]))
+    detections = pipeline.select(found, score=score)
     if keypointer is None:
         return detections
     return pipeline.complete_keypoints(frame, detections, keypointer)
@@ -91,7 +92,7 @@ def anonymize_image_file(
     detector: Detector | None = None,
     keypointer: Weights | None = None,
     options: pipeline.Options = pipeline.DEFAULTS,
-    detections: Detections | None = None,
+    given: FileDetections | None = None,
     keep_metadata: bool = False,
     max_pixels: int = image.MAX_PIXELS,
 ) -> Report:
@@ -102,11 +103,11 @@ def anonymize_image_file(
         target: Where the result goes; its suffix may ask for another format.
         key: The base key of the run, see `base_key`.
         weights: Of a generator; None will do for modes other than "generate".
-        detector: Finds the faces; not needed with `detections`.
+        detector: Finds the faces; not needed with `given`.
         keypointer: Weights of the keypoint network, for what the detector lacks.
         options: How faces are found and hidden.
-        detections: The faces, found before or elsewhere: all of them are hidden, and
-            no pixel is looked at to find out more.
+        given: The faces, found before or elsewhere: all of them are hidden, and no
+            pixel is looked at to find out more.
         keep_metadata: Keeps EXIF, XMP, IPTC, comments and text; never a thumbnail.
         max_pixels: Width times height above which a picture is refused.
 
@@ -119,12 +120,14 @@ def anonymize_image_file(
     start = time.perf_counter()
     sha256 = hash_file(source)
     picture = image.read(source, max_pixels=max_pixels)
-    if detections is None:
-        if detector is None:
-            raise ValueError("Give a detector or detections.")
+    if given is not None:
+        detections = _check_given(source, given, picture.pixels)
+    elif detector is not None:
         detections = find_faces(
             picture.pixels, detector, keypointer, score=options.score
         )
+    else:
+        raise ValueError("Give a detector or the faces.")
     keys = pipeline.face_keys(file_key(key, sha256), len(detections.boxes))
     result = pipeline.run(
         picture.pixels, detections, weights, keys=keys, options=options
@@ -157,6 +160,53 @@ def describe_face(face: pipeline.FaceReport) -> Report:
         "fallback": face.fallback,
         "why": face.why,
     }
+
+
+def detect_image_file(
+    source: Path,
+    *,
+    detector: Detector,
+    keypointer: Weights | None = None,
+    score: float = pipeline.DEFAULTS.score,
+    max_pixels: int = image.MAX_PIXELS,
+) -> FileDetections:
+    """Finds the faces of a picture file, as `anonymize_image_file` would.
+
+    Raises:
+        MediaError: The picture cannot be read.
+    """
+    pixels = image.read(source, max_pixels=max_pixels).pixels
+    found = find_faces(pixels, detector, keypointer, score=score)
+    return FileDetections(pixels.shape[1], pixels.shape[0], faces=found)
+
+
+def look_up(given: Mapping[str, FileDetections], source: Path) -> FileDetections:
+    """Finds a file in a detections file, by its path as given or by where that leads.
+
+    Raises:
+        MediaError: It is not there: its faces would stay.
+    """
+    if str(source) in given:
+        return given[str(source)]
+    place = source.resolve()
+    for name, found in given.items():
+        if Path(name).resolve() == place:
+            return found
+    raise MediaError(f"{source}: is not in the file of detections.")
+
+
+def _check_given(
+    source: Path, given: FileDetections, pixels: UInt[np.ndarray, "h w 3"]
+) -> Detections:
+    height, width = pixels.shape[:2]
+    if given.faces is None:
+        raise MediaError(f"{source}: the detections are a video's.")
+    if (given.width, given.height) != (width, height):
+        raise MediaError(
+            f"{source}: is {width}x{height}, but the detections are of a picture of "
+            f"{given.width}x{given.height}."
+        )
+    return given.faces
 
 
 def _painted(

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,16 +59,24 @@ def plan(
         ConfigError: An input names nothing, or `out` is a file where a folder is due.
     """
     out_path = None if out is None else Path(out)
-    found = [each for text in inputs for each in _find(text, out_path)]
+    found = _once(each for text in inputs for each in _find(text, out_path))
     if out_path is None:
         return _sort([(each, None) for each in found])
-    is_single = len(inputs) == 1 and len(found) == 1 and found[0].is_named
+    is_single = len(found) == 1 and found[0].is_named
     if is_single and not (out_path.is_dir() or str(out).endswith(("/", os.sep))):
         return _checked(_sort([(found[0], out_path)]), overwrite)
     if out_path.exists() and not out_path.is_dir():
         raise ConfigError(f"-o {out} is a file; several inputs need a folder.")
     pairs = [(each, out_path / each.relative) for each in found]
     return _checked(_sort(pairs), overwrite)
+
+
+def _once(found: Iterable[_Found]) -> list[_Found]:
+    """Leaves out what was found before with the same place below `out`."""
+    seen: dict[tuple[str, Path], _Found] = {}
+    for each in found:
+        seen.setdefault((os.path.abspath(each.source), each.relative), each)
+    return list(seen.values())
 
 
 def _find(text: str, out: Path | None) -> Iterator[_Found]:
@@ -114,7 +122,7 @@ def _walk(
         return
     for entry in entries:
         if entry.is_dir():
-            if out is None or folder == out or not _is_same(entry, out):
+            if out is None or not _is_same(entry, out):
                 yield from _walk(entry, root, out, (*above, identity))
         else:
             yield _Found(entry, entry.relative_to(root), False)
