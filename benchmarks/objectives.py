@@ -190,7 +190,7 @@ def table(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", help="a file of configs/; default: the tiny one")
     parser.add_argument("--set", nargs="*", default=[], metavar="a.b=c")
     parser.add_argument("--tiny", action="store_true", help="drawn faces of 32 px")
