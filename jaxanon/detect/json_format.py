@@ -3,8 +3,9 @@
 ``{"version": 1, "files": {"<path as given>": {"width": W, "height": H, "faces": [
 {"box": [x0, y0, x1, y1], "score": s, "keypoints": {"nose": [x, y] or null, ...}}]}}}``
 in pixels of the upright picture, boxes half-open. A video has ``"frames": [{"time": s,
-"faces": [...]}]`` in place of ``faces``. A face needs its box only: its score is 1 and its
-keypoints are unseen where they are left out. Numbers come back to the bit.
+"faces": [...]}]`` in place of ``faces``. A face needs its box
+only: its score is 1 and its keypoints are unseen where they are left out. Numbers come
+back to the bit.
 """
 
 import contextlib

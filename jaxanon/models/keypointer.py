@@ -1,0 +1,121 @@
+"""Finds the nine keypoints of a face, also those that are hidden.
+
+A small network of dense convolutions, 81 MFLOP a face: each keypoint is the centre of
+mass of a map, so that it follows the face when the crop shifts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxanon.types import KEYPOINTS
+
+
+@dataclass(frozen=True)
+class KeypointerConfig:
+    """The shape of the network; the crop rule is part of what it has learned."""
+
+    kind: str = "keypointer"
+    resolution: int = 96
+    """Side of the crop in pixels, a multiple of 16."""
+    width: int = 16
+    """Channels of the finest map; they double with every halving of the size."""
+    box_scale: float = 3.0
+    """Side of the crop in longer sides of the face box."""
+    box_shift: float = 0.25
+    """How far the crop's centre is below the box's, in heights of the box."""
+
+
+def init(key: jax.Array, config: KeypointerConfig) -> Mapping[str, Any]:
+    """Draws the parameters."""
+    crops = jnp.zeros((1, config.resolution, config.resolution, 3))
+    return _Keypointer(config).init(key, crops)["params"]
+
+
+def predict(
+    config: KeypointerConfig,
+    params: Mapping[str, Any],
+    crops: Float[Array, "b h w 3"],
+) -> tuple[Float[Array, "b k 2"], Float[Array, "b k"]]:
+    """Finds the keypoints of faces.
+
+    Args:
+        config: Its ``resolution`` is the side of the crops.
+        params: Parameters.
+        crops: A square of ``box_scale`` longer sides of the face box, centred on it and
+            ``box_shift`` lower; [-1, 1], and 0 outside the frame.
+
+    Returns:
+        x y in crop sides, in KEYPOINTS order, and the probability that each is seen
+        rather than guessed.
+    """
+    keypoints, logits = predict_logits(config, params, crops)
+    return keypoints, jax.nn.sigmoid(logits)
+
+
+def predict_logits(
+    config: KeypointerConfig,
+    params: Mapping[str, Any],
+    crops: Float[Array, "b h w 3"],
+) -> tuple[Float[Array, "b k 2"], Float[Array, "b k"]]:
+    """Is ``predict`` with logits in place of probabilities, for the loss."""
+    if crops.shape[1:3] != (config.resolution, config.resolution):
+        raise ValueError(
+            f"Crops are {crops.shape[1:3]}, but must be {config.resolution} square."
+        )
+    keypoints, logits = _Keypointer(config).apply({"params": params}, crops)  # type: ignore[misc]
+    return keypoints, logits
+
+
+class _Keypointer(nn.Module):
+    config: KeypointerConfig
+
+    @nn.compact
+    def __call__(self, x):
+        width = self.config.width
+        x = _relu_conv(x, width, "stem", stride=2)  # [b 48 48 16]
+        x = _relu_conv(x, 2 * width, "down_2", stride=2)
+        fine = x = _residual(x, "mix_2")  # [b 24 24 32]
+        x = _relu_conv(x, 4 * width, "down_3", stride=2)
+        x = _residual(_residual(x, "mix_3a"), "mix_3b")  # [b 12 12 64]
+        x = _relu_conv(x, 8 * width, "down_4", stride=2)
+        x = _residual(_residual(x, "mix_4a"), "mix_4b")  # [b 6 6 128]
+        logits = nn.Dense(len(KEYPOINTS), name="visible")(x.mean((1, 2)))
+        coarse = nn.Conv(2 * width, (1, 1), name="lateral")(x)
+        coarse = jnp.repeat(jnp.repeat(coarse, 4, axis=1), 4, axis=2)
+        x = _relu_conv(fine + coarse, 2 * width, "join")
+        maps = nn.Conv(len(KEYPOINTS), (3, 3), name="maps")(x)
+        return _centres(maps), logits
+
+
+def _relu_conv(x, width: int, name: str, *, stride: int = 1):
+    init = nn.initializers.he_normal()
+    x = nn.Conv(width, (3, 3), stride, padding=1, kernel_init=init, name=name)(x)
+    return nn.relu(x)
+
+
+def _residual(x, name: str):
+    return x + 0.5 * _relu_conv(x, x.shape[-1], name)
+
+
+def _centres(maps: Float[Array, "b i j k"]) -> Float[Array, "b k 2"]:
+    """Returns x y of each map's centre of mass in crop sides.
+
+    The grid reaches a little beyond the crop, since the centre of mass of a map can
+    never lie at the grid's border.
+    """
+    b, height, width, k = maps.shape
+    weights = jax.nn.softmax(maps.reshape(b, height * width, k), axis=1)
+    weights = weights.reshape(maps.shape)
+    x = jnp.einsum("bijk,j->bk", weights, _grid(width))
+    y = jnp.einsum("bijk,i->bk", weights, _grid(height))
+    return jnp.stack([x, y], -1)
+
+
+def _grid(size: int) -> Float[Array, "s"]:
+    return (jnp.arange(size) + 0.5) / size * 1.2 - 0.1
