@@ -34,7 +34,7 @@ def to_text(described: dict[str, Any]) -> str:
             lines.append(f"{name}:")
             lines += [f"  {key}: {_flat(content)}" for key, content in value.items()]
         else:
-            text = ", ".join(value) if isinstance(value, list) else value
+            text = ", ".join(value) if isinstance(value, list | tuple) else value
             lines.append(f"{name}: {text}")
     return "\n".join(lines)
 
