@@ -48,6 +48,13 @@ def parallelize(config: TrainConfig) -> Callable:
     )
 
 
+def replicate(tree: Any) -> Any:
+    """Puts one copy of a tree on every device, as ``parallelize`` gives it back."""
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.device_put(tree, everywhere)
+
+
 def shard(items: Any) -> Any:
     """Splits ``[t b ...]`` into ``[devices t b/devices ...]`` for the local devices."""
     devices = jax.local_device_count()
@@ -57,6 +64,12 @@ def shard(items: Any) -> Any:
         return np.ascontiguousarray(np.moveaxis(x, 1, 0))
 
     return jax.tree.map(split, items)
+
+
+def by_device() -> jax.sharding.Sharding:
+    """Returns where ``shard``'s items lie: the first axis over the local devices."""
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
 
 
 def share(batch_size: int) -> slice:

@@ -72,6 +72,10 @@ def make_optimizers(
 
 def init_state(config: TrainConfig) -> TrainState:
     """Draws the state that a run starts from."""
+    return jax.jit(lambda: _init_state(config))()  # One compilation instead of many.
+
+
+def _init_state(config: TrainConfig) -> TrainState:
     key = jax.random.key(config.seed)
     key_generator, key_discriminator, key_encoder, key_run = jax.random.split(key, 4)
     generator = {"generator": models.init_generator(key_generator, config.generator)}

@@ -1,0 +1,125 @@
+"""The cheap checks during training: a grid of samples and a few distances.
+
+``train.evaluate`` measures everything; this needs no other network.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxanon import models
+from jaxanon.types import Crops
+from train import augment, log
+from train.config import TrainConfig
+from train.data import Dataset
+from train.state import TrainState
+from train.step import inpaint, to_condition
+
+SHOWN = 8
+BATCH = 16
+
+
+class Validation(NamedTuple):
+    """Held-out crops, never augmented, and the config to look at them with."""
+
+    config: TrainConfig
+    crops: Crops
+
+
+def make_validation(config: TrainConfig, dataset: Dataset) -> Validation:
+    """Reads evenly spaced held-out faces."""
+    count = min(config.evaluate_faces, dataset.size)
+    chosen = np.linspace(0, dataset.size - 1, count).astype(int)
+    faces = [dataset.read(int(index)) for index in chosen]
+    faces = jax.tree.map(lambda *leaves: np.stack(leaves), *faces)
+    keys = jax.random.split(jax.random.key(0), count)
+    crops = jax.jit(
+        lambda keys, faces: augment.augment(
+            keys,
+            faces,
+            augment.NOTHING,
+            keypoint_score=config.data.keypoint_score,
+        )
+    )(keys, faces)
+    return Validation(config, jax.device_get(crops))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _paint(config, params, crops, z):
+    return inpaint(models.generate(config, params, to_condition(crops), z), crops)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(config, params, crops):
+    return models.encode(config, params, crops.image, crops.mask)[0]
+
+
+def paint(validation: Validation, state: TrainState, seed: int) -> np.ndarray:
+    """Paints the held-out crops with the EMA and random z."""
+    config, crops = validation.config.generator, validation.crops
+    shape = models.latent_shape(config)
+    z = jax.random.normal(jax.random.key(seed), (len(crops.mask), *shape))
+    params = jax.device_get(state.generator_ema)
+    return _in_batches(functools.partial(_paint, config, params), crops, z)
+
+
+def reconstruct(validation: Validation, state: TrainState) -> np.ndarray:
+    """Paints them with the z that the encoder gives."""
+    config, crops = validation.config, validation.crops
+    params = jax.device_get(state.generator_ema)
+    encoder = jax.device_get(state.generator["encoder"])
+    z = _in_batches(functools.partial(_encode, config.encoder, encoder), crops)
+    return _in_batches(functools.partial(_paint, config.generator, params), crops, z)
+
+
+def draw_grid(validation: Validation, state: TrainState) -> np.ndarray:
+    """Draws rows of: what the generator sees, then four faces of different z."""
+    few = validation._replace(crops=jax.tree.map(lambda x: x[:SHOWN], validation.crops))
+    columns = [few.crops.image * (1 - few.crops.mask)]
+    columns += [paint(few, state, seed) for seed in range(4)]
+    return log.make_grid(columns)
+
+
+def evaluate(validation: Validation, state: TrainState) -> dict[str, float]:
+    """Measures distances in the masks, of images in [-1, 1].
+
+    Returns:
+        ``reconstruction_l1``: to the real face, with the encoder's z where there is
+        one; ``diversity_l1``: between two z; ``detail``: mean gradient over that of
+        the real faces (below 1 = blurred).
+    """
+    crops = validation.crops
+    one, two = paint(validation, state, 1), paint(validation, state, 2)
+    near = reconstruct(validation, state) if validation.config.posterior else one
+
+    def distance(a, b):
+        return float(np.sum(np.abs(a - b) * crops.mask) / crops.mask.sum() / 3)
+
+    def detail(x):
+        inner = crops.mask[:, 1:, 1:]
+        steps = np.abs(np.diff(x, axis=1)[:, :, 1:]) + np.abs(np.diff(x, axis=2)[:, 1:])
+        return float(np.sum(steps * inner))
+
+    return {
+        "reconstruction_l1": distance(near, crops.image),
+        "diversity_l1": distance(one, two),
+        "detail": detail(one) / max(detail(crops.image), 1e-9),
+    }
+
+
+def _in_batches(function, *trees) -> np.ndarray:
+    """Maps in batches of one size, so that one compilation does."""
+    count = len(jax.tree.leaves(trees)[0])
+    size = min(BATCH, count)
+    parts = []
+    for start in range(0, count, size):
+        start = min(start, count - size)
+        part = jax.tree.map(lambda x, s=start: jnp.asarray(x[s : s + size]), trees)
+        parts.append((start, np.asarray(function(*part))))
+    out = np.empty((count, *parts[0][1].shape[1:]), parts[0][1].dtype)
+    for start, part in parts:
+        out[start : start + size] = part
+    return out
