@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jaxanon
+from jaxanon.runtime import DEVICES
 
 EXAMPLES = """\
 examples:
@@ -128,7 +129,7 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
 
 
 def _add_info(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--device", default="auto", choices=_DEVICES)
+    command.add_argument("--device", default="auto", choices=DEVICES)
     command.add_argument("--json-lines", action="store_true", help="print JSON")
 
 
@@ -154,9 +155,6 @@ def _add_live(command: argparse.ArgumentParser) -> None:
     _add_output(command)
 
 
-_DEVICES = ("auto", "cpu", "gpu", "tpu")
-
-
 def _add_inputs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "input", nargs="+", metavar="INPUT", help="files, folders, or quoted globs"
@@ -169,7 +167,7 @@ def _add_finding(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--score",
-        type=_number("score", 0, 1),
+        type=_number("score", 0.0, 1.0),
         metavar="F",
         help="confidence from which a detection is a face; less finds more",
     )
@@ -195,13 +193,13 @@ def _add_hiding(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--mask-scale",
-        type=_number("mask scale", 1, 4),
+        type=_number("mask scale", 1.0, 4.0),
         metavar="F",
         help="size of the hidden region, in sizes of the detected box",
     )
     command.add_argument(
         "--truncation",
-        type=_number("truncation", 0, 4),
+        type=_number("truncation", 0.0, 4.0),
         metavar="F",
         help="less than 1 gives more ordinary faces",
     )
@@ -251,7 +249,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 
 def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--device", default="auto", choices=_DEVICES, help="(%(default)s)"
+        "--device", default="auto", choices=DEVICES, help="(%(default)s)"
     )
     loudness = command.add_mutually_exclusive_group()
     loudness.add_argument(
