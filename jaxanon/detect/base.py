@@ -1,7 +1,7 @@
 """What a detector is: any function from frames to detections."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from jaxanon.errors import DetectorError
 from jaxanon.types import KEYPOINTS, Detections
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds the faces of frames.
 

@@ -37,8 +37,8 @@ def make(
 
     Args:
         factors: Sizes at which a frame is looked at, in sizes of the frame, such as
-            ``(1, 3)``; None = chosen for each frame so that tiny and huge faces are
-            found, see ``passes.ladder``. ``(1,)`` is fastest.
+            ``(1.0, 3.0)``; None = chosen for each frame so that tiny and huge faces are
+            found, see ``passes.ladder``. ``(1.0,)`` is fastest.
         floor: Least score that is reported.
         threads: Of the CPU; None = all.
 
@@ -52,7 +52,8 @@ def make(
     session = _load(threads)
 
     def network(batch: np.ndarray) -> Sequence[np.ndarray]:
-        return session.run(OUTPUTS, {session.get_inputs()[0].name: batch})
+        maps = session.run(OUTPUTS, {session.get_inputs()[0].name: batch})
+        return [np.asarray(part) for part in maps]
 
     return detector(network, factors=factors, floor=floor)
 

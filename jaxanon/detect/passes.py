@@ -161,7 +161,7 @@ def find(
 ) -> Candidates:
     """Finds faces at every size and merges them: one box a face, best first."""
     height, width = frame.shape[:2]
-    limit = MAX_BOX if len(factors) > 1 else np.inf
+    limit = float(MAX_BOX) if len(factors) > 1 else np.inf
     parts = []
     for factor in sorted(factors, reverse=True):
         smallest = SURE_BOX if parts else 0.0
