@@ -17,6 +17,7 @@ from typing import Any
 
 from jaxanon import models
 from jaxanon.errors import ConfigError
+from jaxanon.models.deepprivacy import DeepPrivacyConfig
 
 
 @dataclass(frozen=True)
@@ -270,10 +271,18 @@ def _args(hint: Any) -> tuple[Any, ...]:
 
 
 def from_dict(config: Any, values: Mapping[str, Any]) -> Any:
-    """Fills a config of the right classes with what ``as_dict`` gave."""
+    """Fills a config of the right classes with what ``as_dict`` gave.
+
+    Raises:
+        ConfigError: a field is unknown.
+    """
     new = {}
     for name, value in values.items():
+        if not hasattr(config, name):
+            raise ConfigError(f"Unknown field {name!r} of {type(config).__name__}.")
         old = getattr(config, name)
+        if isinstance(value, Mapping) and value.get("kind") == "deepprivacy_v1":
+            old = DeepPrivacyConfig()
         if dataclasses.is_dataclass(old):
             new[name] = from_dict(old, value)
         else:

@@ -175,7 +175,7 @@ def _open_records(
         raise ConfigError(f"{path} has no split for {split}: there are {there}.")
     decoders = {"image": tfds.decode.SkipDecoding()}
     source = builder.as_data_source(name, decoders=decoders)
-    licences = [str(s) for s in builder.info.metadata["licences"][name]]
+    licences = [source[i]["licence"].decode() for i in range(len(source))]
     kept = faces.select_licences(licences, config.licences)
 
     def read(index: int) -> Faces:

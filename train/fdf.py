@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from jaxanon.errors import ConfigError, MediaError
+from jaxanon import torch_pickle
+from jaxanon.errors import ConfigError, MediaError, WeightsError
 from train import faces as faces_
 from train.faces import Faces, FaceSet
 
@@ -178,9 +179,10 @@ def _read_boxes(path: Path, size: int) -> np.ndarray:
 
 
 def _read_torch(file: Path) -> np.ndarray:
-    from jaxanon import convert
-
-    return np.asarray(convert.read_torch(file))
+    try:
+        return np.asarray(torch_pickle.read_torch(file))
+    except WeightsError as error:
+        raise MediaError(str(error)) from error
 
 
 def _read_npy(file: Path) -> np.ndarray:
