@@ -19,11 +19,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", required=True, help="a file of configs/")
     parser.add_argument("--workdir", required=True, help="for everything it writes")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="A.B=C", action="extend",
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="A.B=C",
+        action="extend",
         help="overrides fields of the config",
     )
     parser.add_argument(
-        "--minutes", type=float, default=0.0,
+        "--minutes",
+        type=float,
+        default=0.0,
         help="ends the run after this time with a checkpoint and an export",
     )
     parser.add_argument("--coordinator", default="", help="HOST:PORT of process 0")

@@ -101,7 +101,9 @@ def restore(
             return read(checkpoints.newest, step, state)
         except Exception as error:  # noqa: BLE001 Orbax raises many kinds.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            say(f"Checkpoint {step} is damaged ({reason[:200]}): trying the one before.")
+            say(
+                f"Checkpoint {step} is damaged ({reason[:200]}): trying the one before."
+            )
             _set_aside(checkpoints, step)
     if steps:
         raise CheckpointError(

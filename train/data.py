@@ -55,9 +55,7 @@ def open_dataset(config: DataConfig, split: str, resolution: int) -> Dataset:
     if config.resident:
         return _in_memory(fdf.read_all(opened))
     counts = dict(Counter(opened.licences))
-    return Dataset(
-        len(opened.files), None, lambda i: fdf.read_face(opened, i), counts
-    )
+    return Dataset(len(opened.files), None, lambda i: fdf.read_face(opened, i), counts)
 
 
 def order(seed: int, size: int, start: int, count: int) -> np.ndarray:

@@ -82,14 +82,17 @@ class Fdf(tfds.core.GeneratorBasedBuilder):
             png = io.BytesIO()
             Image.fromarray(np.asarray(face.images)).save(png, "PNG")
             png.seek(0)
-            yield index, {
-                "id": int(file.stem),
-                "image": png,
-                "box": face.boxes,
-                "keypoints": face.keypoints,
-                "scores": face.scores,
-                "licence": folder.licences[index],
-            }
+            yield (
+                index,
+                {
+                    "id": int(file.stem),
+                    "image": png,
+                    "box": face.boxes,
+                    "keypoints": face.keypoints,
+                    "scores": face.scores,
+                    "licence": folder.licences[index],
+                },
+            )
 
 
 def build(

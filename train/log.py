@@ -20,8 +20,14 @@ class Log:
         self.workdir, self.main = workdir, main
         self.images, self.since = images, time.monotonic()
         self.bar = tqdm(
-            total=total_images, initial=images, unit="img", disable=not main,
-            dynamic_ncols=True, mininterval=1.0, file=sys.stderr, smoothing=0.1,
+            total=total_images,
+            initial=images,
+            unit="img",
+            disable=not main,
+            dynamic_ncols=True,
+            mininterval=1.0,
+            file=sys.stderr,
+            smoothing=0.1,
         )
         self.board = _open_tensorboard(workdir / "tensorboard") if main else None
 

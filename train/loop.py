@@ -1,7 +1,6 @@
 """The training loop: one function, to be read from top to bottom."""
 
 import contextlib
-import dataclasses
 import json
 import signal
 import time
@@ -73,7 +72,8 @@ def train(config: TrainConfig, workdir: str | Path, *, minutes: float = 0.0) -> 
         log.say(note)
     log.say(
         f"{config.name}: {dataset.size} faces, {jax.device_count()} x {platform}, "
-        f"{run.generator.dtype}; " + (f"resumed at {images} images." if step else "new.")
+        f"{run.generator.dtype}; "
+        + (f"resumed at {images} images." if step else "new.")
     )
 
     # The step.
@@ -146,9 +146,7 @@ class Due:
         return count > before
 
 
-def feed(
-    config: TrainConfig, dataset: Dataset, step: int, steps: int
-) -> Iterator[Any]:
+def feed(config: TrainConfig, dataset: Dataset, step: int, steps: int) -> Iterator[Any]:
     """Yields what ``parallelize`` takes as items, from a step on, for ever."""
     share = parallel.share(config.batch_size)
     if dataset.resident is not None:
@@ -223,5 +221,3 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-

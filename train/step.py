@@ -87,8 +87,12 @@ def make_step(config: TrainConfig, *, axis: str | None = None) -> Step:
         )
 
         def teach(batch: Batch) -> tuple[Params, Metrics]:
-            made, back = (painted, pull) if pull else jax.vjp(
-                functools.partial(losses.paint, batch=batch), state.generator
+            made, back = (
+                (painted, pull)
+                if pull
+                else jax.vjp(
+                    functools.partial(losses.paint, batch=batch), state.generator
+                )
             )
             grads, metrics = jax.grad(losses.generator, has_aux=True)(
                 made, discriminator, batch, state.step

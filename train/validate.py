@@ -59,10 +59,14 @@ def _encode(config, params, crops):
 
 def paint(validation: Validation, state: TrainState, seed: int) -> np.ndarray:
     """Paints the held-out crops with the EMA and random z."""
-    config, crops = validation.config.generator, validation.crops
+    params = jax.device_get(state.generator_ema)
+    return paint_faces(validation.config.generator, params, validation.crops, seed)
+
+
+def paint_faces(config, params, crops: Crops, seed: int) -> np.ndarray:
+    """Paints crops with random z."""
     shape = models.latent_shape(config)
     z = jax.random.normal(jax.random.key(seed), (len(crops.mask), *shape))
-    params = jax.device_get(state.generator_ema)
     return _in_batches(functools.partial(_paint, config, params), crops, z)
 
 
