@@ -75,7 +75,7 @@ def order(seed: int, size: int, start: int, count: int) -> np.ndarray:
 def index_batches(
     seed: int, size: int, batch_size: int, share: slice, first_step: int, steps: int
 ) -> Iterator[np.ndarray]:
-    """Yields ``[steps, b]`` indices of this process's share of the batches, for ever."""
+    """Yields ``[steps, b]`` indices of this process's share of batches, for ever."""
     while True:
         index = order(seed, size, first_step * batch_size, steps * batch_size)
         yield index.reshape(steps, batch_size)[:, share]

@@ -182,16 +182,23 @@ def loss(params, key: jax.Array, faces: Faces, config) -> Float[Array, ""]:
 
 
 def train(
-    faces: Faces, config, *, batch_size: int, seconds: float, steps: int, seed: int = 0
+    faces: Faces,
+    config,
+    *,
+    batch_size: int,
+    seconds: float,
+    steps: int,
+    seed: int = 0,
+    init=None,
 ):
     """Trains until the steps are done or the time is up; returns EMA and images seen.
 
     The learning rate follows the share of time or steps that has gone, so that it ends
-    at zero however fast the machine is.
+    at zero however fast the machine is. ``init`` = parameters to go on from.
     """
     key = jax.random.key(seed)
     rng = np.random.default_rng(seed)
-    params = keypointer.init(key, config)
+    params = init or jax.jit(functools.partial(keypointer.init, config=config))(key)
     optimizer = optax.scale_by_adam(b2=0.99)
     state = optimizer.init(params)
 
@@ -257,17 +264,20 @@ def _summarize(errors: np.ndarray) -> dict[str, Any]:
 
 def main() -> None:
     """Trains, measures and writes the weights."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=900)
     parser.add_argument("--steps", type=int, default=100_000)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--init", type=Path, help="weights to go on from")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="how many faces of a split to use")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
-    config = keypointer.KeypointerConfig()
+    before = weights.load(args.init) if args.init else None
+    config = before.config if before else keypointer.KeypointerConfig()
     faces = Faces(*(field[: args.limit] for field in load(args.data / "train")))
     logging.info("%d faces", len(faces.images))
     params, images = train(
@@ -276,6 +286,8 @@ def main() -> None:
         batch_size=args.batch_size,
         seconds=args.seconds,
         steps=args.steps,
+        seed=args.seed,
+        init=before.params if before else None,
     )
     held_out = Faces(*(field[: args.limit] for field in load(args.data / "val")))
     report = evaluate(held_out, config, params)
@@ -283,7 +295,8 @@ def main() -> None:
     provenance = {
         "program": "train.keypointer",
         "faces": len(faces.images),
-        "images_seen": images,
+        "images_seen": images
+        + (before.provenance.get("images_seen", 0) if before else 0),
         "licence": "research and non-commercial use",
         "sources": LICENCES,
         "validation_faces": len(held_out.images),

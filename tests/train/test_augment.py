@@ -1,0 +1,70 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxanon.types import KEYPOINTS
+from train import augment, drawn
+from train.config import AugmentConfig
+
+QUIET = augment.NOTHING
+FACES = drawn.draw_set(4, 16).faces
+
+
+def crops(**settings):
+    config = dataclasses.replace(QUIET, **settings)
+    keys = jax.random.split(jax.random.key(0), 4)
+    run = functools.partial(augment.augment, config=config, keypoint_score=0.3)
+    return jax.device_get(jax.jit(run)(keys, FACES))
+
+
+def test_mirror_exchanges_left_and_right():
+    plain, mirrored = crops(), crops(mirror=1.0)
+    np.testing.assert_array_equal(mirrored.image, plain.image[:, :, ::-1])
+    np.testing.assert_array_equal(mirrored.mask, plain.mask[:, :, ::-1])
+    left, right = KEYPOINTS.index("left_eye"), KEYPOINTS.index("right_eye")
+    np.testing.assert_allclose(
+        mirrored.keypoints[:, left, 0], 1 - plain.keypoints[:, right, 0], atol=1e-6
+    )
+    # The subject's left eye stays at larger x.
+    assert (mirrored.keypoints[:, left, 0] > mirrored.keypoints[:, right, 0]).all()
+
+
+def test_mask_covers_the_box_and_grows():
+    plain, large = crops(enlarge=(1.0, 1.0)), crops(enlarge=(1.3, 1.3))
+    for face in range(4):
+        x0, y0, x1, y1 = FACES.boxes[face] * 16
+        expected = np.zeros((16, 16))
+        expected[
+            int(np.floor(y0)) : int(np.ceil(y1)), int(np.floor(x0)) : int(np.ceil(x1))
+        ] = 1
+        np.testing.assert_array_equal(plain.mask[face, ..., 0], expected)
+    assert (large.mask >= plain.mask).all() and large.mask.sum() > plain.mask.sum()
+
+
+def test_keypoints_can_all_or_only_the_mouth_be_dropped():
+    assert crops(drop_all=1.0).visible.sum() == 0
+    assert (crops(drop_all=1.0).keypoints == 0).all()
+    only = crops(drop_mouth=1.0).visible - crops().visible
+    assert (only[:, :7] == 0).all() and (only[:, 7:] == -1).all()
+
+
+def test_critic_transforms_are_alike_for_all_pictures_and_differentiable():
+    config = AugmentConfig(critic=1.0)
+    some = jax.tree.map(lambda x: x[0], crops())
+    condition = augment.Condition(
+        some.image * (1 - some.mask), some.mask, some.keypoints, some.visible
+    )
+    key = jax.random.key(3)
+
+    @jax.jit
+    def run(images):
+        return augment.transform(key, images, condition, config)
+
+    images, seen = run(jnp.stack([some.image, some.image]))
+    np.testing.assert_array_equal(images[0], images[1])
+    assert (np.asarray(seen.image) * np.asarray(seen.mask) == 0).all()
+    slope = jax.grad(lambda x: run(x)[0].sum())(some.image[None])
+    assert np.isfinite(slope).all() and np.abs(slope).max() > 0
