@@ -1,63 +1,29 @@
 """One file in, one anonymised file out, and a report of what was done to it.
 
-The seed contract: the faces of a file follow from the seed, the file's content, the
-detections, the weights and the options, on one kind of device; neither its name nor its
-place among other files plays a part. A file's key is the base key folded with the first
-four bytes of the SHA-256 of its content.
+What the faces depend on is said in ``seeds``.
 """
 
-import hashlib
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, UInt
 
 from jaxanon import pipeline, regions
 from jaxanon.detect import Detector, validate
 from jaxanon.detect.json_format import FileDetections
-from jaxanon.errors import ConfigError, MediaError
+from jaxanon.errors import MediaError
 from jaxanon.media import image
+from jaxanon.seeds import MAX_SEED as MAX_SEED
+from jaxanon.seeds import base_key as base_key
+from jaxanon.seeds import file_key, hash_file
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
 
 Report = dict[str, Any]
-
-MAX_SEED = 2**32 - 1
-
-
-def base_key(seed: int | None) -> jax.Array:
-    """Gives the key of a whole run: of the seed, or a fresh secret one.
-
-    Args:
-        seed: 0 to `MAX_SEED`; None draws 64 random bits from the system, which are
-            written nowhere, so that no later run can paint the same faces.
-    """
-    if seed is None:
-        words = jnp.asarray(np.frombuffer(os.urandom(8), np.uint32))
-        return jax.random.wrap_key_data(words, impl="threefry2x32")
-    if not 0 <= seed <= MAX_SEED:
-        raise ConfigError(f"The seed is {seed}, but must be in 0 to {MAX_SEED}.")
-    return jax.random.key(seed, impl="threefry2x32")
-
-
-def file_key(key: jax.Array, sha256: str) -> jax.Array:
-    """Derives the key of a file from the base key and the hash of its content."""
-    return jax.random.fold_in(key, int(sha256[:8], 16))
-
-
-def hash_file(path: Path) -> str:
-    """Returns the SHA-256 of a file's content, in hexadecimal."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise MediaError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def find_faces(

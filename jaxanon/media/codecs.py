@@ -68,6 +68,7 @@ def choose_codec(target: Path, codec: str | None, *, bits: int) -> str:
             f"choose one of {', '.join(CONTAINERS)}."
         )
     allowed = CONTAINERS[suffix]
+    codec = {"hevc": "h265", "avc": "h264"}.get(codec or "", codec)
     if codec is not None and codec not in allowed:
         raise ConfigError(
             f"{suffix} files are not written with {codec!r}; "

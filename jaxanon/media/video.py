@@ -5,12 +5,13 @@ is seen. One frame at a time is held, whatever the length. A file that is damage
 ends early raises; what lies before the damage is never passed off as the whole.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import av.stream
@@ -85,31 +86,7 @@ def probe(path: Path) -> Info:
         frame = next(_decode(container, stream), None)
         if frame is None:
             raise MediaError(f"{path}: holds no picture that can be decoded.")
-        turned = bool(_orientation(frame)[0])
-        height, width = frame.height, frame.width
-        aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        begin = (container.start_time or 0) / av.time_base
-        end = _end_seconds(container)
-        seconds = end - begin if end else None
-        return Info(
-            height=width if turned else height,
-            width=height if turned else width,
-            time_base=stream.time_base or 1 / rate,
-            rate=rate,
-            start_seconds=begin,
-            duration_seconds=seconds,
-            frames=stream.frames or (round(seconds * rate) if seconds else None),
-            pixel_format=frame.format.name,
-            aspect=1 / aspect if turned and aspect else aspect or Fraction(1),
-            color=(
-                frame.colorspace,
-                frame.color_range,
-                frame.color_primaries,
-                frame.color_trc,
-            ),
-            has_audio=bool(container.streams.audio),
-        )
+        return _describe(container, stream, frame)
 
 
 def read(
@@ -151,6 +128,39 @@ def read(
             yield Frame(pixels, pts, frame.duration or 0)
 
 
+def read_live(
+    source: Any, *, format: str | None = None
+) -> tuple[Info, Iterator[Frame]]:
+    """Opens a camera, a stream or a pipe, which can be read once and not be sought.
+
+    Args:
+        source: An address or an open binary file.
+        format: FFmpeg's name of the input's format; None = find out.
+
+    Raises:
+        MediaError: It cannot be read, now or later on.
+    """
+    name = Path(source if isinstance(source, str) else "live input")
+    with blaming(name):
+        container = av.open(source, format=format)
+        stream = _video_stream(container, name)
+        decoded = _decode(container, stream)
+        first = next(decoded, None)
+    if first is None:
+        raise MediaError(f"{name}: holds no picture that can be decoded.")
+    info = _describe(container, stream, first)
+
+    def frames():
+        last_pts = -1
+        with container, blaming(name):
+            for frame in itertools.chain([first], decoded):
+                pts = last_pts + 1 if frame.pts is None else frame.pts
+                last_pts = max(pts, last_pts + 1)
+                yield Frame(_to_rgb(frame), last_pts, frame.duration or 0)
+
+    return info, frames()
+
+
 @contextmanager
 def opened(path: Path):
     """Opens a file, with errors told instead of papered over."""
@@ -168,6 +178,34 @@ def blaming(path: Path, what: str = "read"):
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(f"{path}: cannot be {what}: {reason}.") from error
+
+
+def _describe(container, stream, frame) -> Info:
+    turned = bool(_orientation(frame)[0])
+    height, width = frame.height, frame.width
+    aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    begin = (container.start_time or 0) / av.time_base
+    end = _end_seconds(container)
+    seconds = end - begin if end else None
+    return Info(
+        height=width if turned else height,
+        width=height if turned else width,
+        time_base=stream.time_base or 1 / rate,
+        rate=rate,
+        start_seconds=begin,
+        duration_seconds=seconds,
+        frames=stream.frames or (round(seconds * rate) if seconds else None),
+        pixel_format=frame.format.name,
+        aspect=1 / aspect if turned and aspect else aspect or Fraction(1),
+        color=(
+            frame.colorspace,
+            frame.color_range,
+            frame.color_primaries,
+            frame.color_trc,
+        ),
+        has_audio=bool(container.streams.audio),
+    )
 
 
 def _video_stream(container, path: Path):

@@ -1,0 +1,207 @@
+"""One video in, one anonymised video out, as a stream.
+
+Decoding, looking for faces, painting and encoding run beside each other, a few frames
+apart, so that memory does not grow with the length. Every frame goes through the
+pipeline of pictures: its faces are erased before anything is painted.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxanon import frames, pipeline, seeds, stages
+from jaxanon.detect import Detector
+from jaxanon.detect.json_format import FileDetections, FrameDetections
+from jaxanon.errors import MediaError
+from jaxanon.frames import DEFAULTS, Tools
+from jaxanon.frames import VideoOptions as VideoOptions
+from jaxanon.media import codecs, encode
+from jaxanon.media import video as reader
+from jaxanon.weights import Weights
+
+Report = dict[str, Any]
+Progress = Callable[..., None]
+
+
+def anonymize_video_file(
+    source: Path,
+    target: Path,
+    *,
+    seed: int | None = None,
+    weights: Weights | None,
+    detector: Detector | None = None,
+    keypointer: Weights | None = None,
+    options: pipeline.Options = pipeline.DEFAULTS,
+    video: VideoOptions = DEFAULTS,
+    detections: FileDetections | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Anonymises a video file; the result appears whole or not at all.
+
+    Args:
+        source: The video.
+        target: Where the result goes; its suffix names the container.
+        seed: Of the faces; None draws a secret one.
+        weights: Of a generator; None will do for modes other than "generate".
+        detector: Finds the faces; not needed with `detections`.
+        keypointer: Weights of the keypoint network, for what the detector lacks.
+        options: How faces are found and hidden.
+        video: What only videos have.
+        detections: The faces of each frame, found before or elsewhere. They are tracked
+            like those of a detector, so that gaps are filled.
+        progress: Is told of each frame, and of how many there are.
+
+    Returns:
+        What was done, ready for JSON: see `jaxanon.manifest`.
+
+    Raises:
+        MediaError: The video cannot be read or written; nothing is left behind.
+    """
+    begun = time.perf_counter()
+    source, target = Path(source), Path(target)
+    tools, span = Tools(weights, detector, keypointer, options), video.span
+    sha256 = seeds.hash_file(source)
+    info, notes = reader.probe(source), []
+    target = _writable(target, notes)
+    if info.has_audio and video.audio == "drop":
+        notes.append("the sound is dropped, because a voice tells who is speaking.")
+    key = seeds.file_key(seeds.base_key(seed), sha256)
+    record = frames.Record(info)
+    with stages.Line() as line:
+        decoded = line.ahead(_read(source, span))
+        seen = line.ahead(frames.see(decoded, info, tools, video, detections))
+        painted = line.ahead(frames.paint(seen, tools, video, key, record))
+        told = _tell(painted, info, span, progress)
+        count = encode.write(
+            target,
+            told,
+            info,
+            codec=video.codec,
+            crf=video.crf,
+            audio_from=source if video.audio == "keep" and info.has_audio else None,
+            span=span,
+        )
+    return {
+        "input": str(source),
+        "output": str(target),
+        "input_sha256": sha256,
+        "output_sha256": seeds.hash_file(target),
+        "width": info.width,
+        "height": info.height,
+        "frames": count,
+        "tracks": record.describe(),
+        "notes": [*notes, *record.notes()],
+        "seconds": round(time.perf_counter() - begun, 3),
+    }
+
+
+def detect_video_file(
+    source: Path,
+    *,
+    detector: Detector,
+    keypointer: Weights | None = None,
+    options: pipeline.Options = pipeline.DEFAULTS,
+    progress: Progress | None = None,
+) -> FileDetections:
+    """Finds the faces of each frame of a video, unsure ones too.
+
+    Given to `anonymize_video_file` they lead to what it would have found itself.
+
+    Raises:
+        MediaError: The video cannot be read.
+    """
+    source = Path(source)
+    info, tools = reader.probe(source), Tools(None, detector, keypointer, options)
+    found = []
+    with stages.Line() as line:
+        decoded = line.ahead(_read(source, encode.WHOLE))
+        seen = frames.see(decoded, info, tools, DEFAULTS, None)
+        for item in _tell(seen, info, encode.WHOLE, progress):
+            seconds = float(item.payload.pts * info.time_base)
+            found.append(FrameDetections(seconds, item.detections))
+    return FileDetections(info.width, info.height, frames=tuple(found))
+
+
+def live(
+    source: str,
+    sink: str | None = None,
+    *,
+    seed: int | None = None,
+    weights: Weights | None,
+    detector: Detector,
+    keypointer: Weights | None = None,
+    options: pipeline.Options = pipeline.DEFAULTS,
+    video: VideoOptions = DEFAULTS,
+) -> int:
+    """Anonymises a camera or a pipe as it comes, without knowing what comes next.
+
+    Args:
+        source: The number of a camera, an address, or ``-`` for standard input.
+        sink: A file, ``-`` for standard output (Matroska), or None for a window.
+        seed: Of the faces; None draws a secret one.
+        weights: Of a generator; None will do for modes other than "generate".
+        detector: Finds the faces.
+        keypointer: Weights of the keypoint network, for what the detector lacks.
+        options: How faces are found and hidden.
+        video: Its ``identity``, ``detect_every``, ``preview``, ``codec`` and ``crf``.
+
+    Returns:
+        0.
+
+    Raises:
+        MediaError: The source cannot be read or the sink not be written.
+    """
+    from jaxanon import live as streams
+
+    tools = Tools(weights, detector, keypointer, options)
+    info, coming = streams.open_source(source)
+    key, record = seeds.base_key(seed), frames.Record(info)
+    with stages.Line() as line:
+        # A camera doesn't wait; what cannot be painted in time is left out.
+        arriving = line.latest(coming) if source.isdecimal() else line.ahead(coming)
+        seen = frames.see(arriving, info, tools, video, None, is_live=True)
+        painted = frames.paint(seen, tools, video, key, record, is_live=True)
+        streams.show(_until(painted, info, video.preview), info, sink, video)
+    return 0
+
+
+def _read(source: Path, span: encode.Span) -> Iterator[reader.Frame]:
+    return reader.read(
+        source, start_seconds=span.start_seconds, end_seconds=span.end_seconds
+    )
+
+
+def _writable(target: Path, notes: list[str]) -> Path:
+    """Gives a target of a kind that is read and not written the suffix .mp4."""
+    if target.suffix.lower() in codecs.CONTAINERS:
+        return target
+    if target.suffix.lower() not in reader.SUFFIXES:
+        return target  # Refused by the encoder, which says what there is.
+    other = target.with_suffix(".mp4")
+    if other.exists():
+        raise MediaError(f"{other}: exists, and {target.suffix} cannot be written.")
+    notes.append(f"{target.suffix} cannot be written; the result is {other.name}.")
+    return other
+
+
+def _tell(items: Iterable[Any], info: reader.Info, span: encode.Span, progress):
+    """Hands items through and counts them to whoever watches."""
+    total = info.frames
+    if total and info.duration_seconds:
+        end = min(span.end_seconds or info.duration_seconds, info.duration_seconds)
+        share = max(end - span.start_seconds, 0) / info.duration_seconds
+        total = max(round(total * share), 1)
+    for item in items:
+        if progress is not None:
+            progress(1, total)
+        yield item
+
+
+def _until(painted, info: reader.Info, seconds: float | None):
+    first = None
+    for frame in painted:
+        first = frame.pts if first is None else first
+        if seconds is not None and (frame.pts - first) * info.time_base >= seconds:
+            return
+        yield frame

@@ -1,0 +1,76 @@
+"""Where live pictures come from and go to: cameras, pipes, files, a window."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxanon.errors import MediaError
+from jaxanon.media import encode, video
+
+_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+
+
+def open_source(source: str) -> tuple[video.Info, Iterator[video.Frame]]:
+    """Opens a camera by its number, standard input by ``-``, or an address.
+
+    Raises:
+        MediaError: There is no such thing, or it gives no pictures.
+    """
+    if source == "-":
+        return video.read_live(sys.stdin.buffer)
+    if not source.isdecimal():
+        return video.read_live(source)
+    if sys.platform not in _CAMERAS:
+        raise MediaError(
+            f"Camera {source}: on {sys.platform} cameras are opened through a pipe; "
+            "give - and let another program write to it."
+        )
+    name, address = _CAMERAS[sys.platform]
+    return video.read_live(address.format(source), format=name)
+
+
+def show(
+    frames: Iterable[video.Frame], info: video.Info, sink: str | None, settings: Any
+) -> None:
+    """Shows frames in a window, or writes them to a file or to standard output.
+
+    Args:
+        frames: Anonymised.
+        info: Of the source.
+        sink: A file, ``-``, or None for a window.
+        settings: ``codec`` and ``crf``.
+    """
+    if sink is None:
+        _show_window(frames)
+    elif sink == "-":
+        crf = 23 if settings.crf is None else settings.crf
+        encode.write_live(sys.stdout.buffer, frames, info, crf=crf)
+    else:
+        encode.write(Path(sink), frames, info, codec=settings.codec, crf=settings.crf)
+
+
+def _show_window(frames: Iterable[video.Frame]) -> None:
+    try:
+        import tkinter
+
+        window = tkinter.Tk()
+    except (ImportError, RuntimeError) as error:
+        raise MediaError(f"No window can be opened ({error}); give -o.") from error
+    except Exception as error:  # TclError, known only once Tk is imported.
+        raise MediaError(f"No window can be opened ({error}); give -o.") from error
+    window.title("jaxanon")
+    label = tkinter.Label(window)
+    label.pack()
+    for frame in frames:
+        pixels = frame.pixels if frame.pixels.itemsize == 1 else frame.pixels >> 8
+        height, width = pixels.shape[:2]
+        header = f"P6 {width} {height} 255\n".encode()
+        picture = tkinter.PhotoImage(
+            data=header + pixels.astype("uint8").tobytes(), format="PPM"
+        )
+        label.configure(image=picture)
+        try:
+            window.update()
+        except tkinter.TclError:  # Closed.
+            return

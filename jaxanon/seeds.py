@@ -1,0 +1,49 @@
+"""What a face depends on: the keys of a run, of a file and of a person in a video.
+
+The seed contract: the faces of a file follow from the seed, the file's content, the
+detections, the weights and the options, on one kind of device; neither its name nor its
+place among other files plays a part. A file's key is the base key folded with the first
+four bytes of the SHA-256 of its content; a track's key is the file's, folded with the
+track's number.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxanon.errors import ConfigError, MediaError
+
+MAX_SEED = 2**32 - 1
+
+
+def base_key(seed: int | None) -> jax.Array:
+    """Gives the key of a whole run: of the seed, or a fresh secret one.
+
+    Args:
+        seed: 0 to `MAX_SEED`; None draws 64 random bits from the system, which are
+            written nowhere, so that no later run can paint the same faces.
+    """
+    if seed is None:
+        words = jnp.asarray(np.frombuffer(os.urandom(8), np.uint32))
+        return jax.random.wrap_key_data(words, impl="threefry2x32")
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"The seed is {seed}, but must be in 0 to {MAX_SEED}.")
+    return jax.random.key(seed, impl="threefry2x32")
+
+
+def file_key(key: jax.Array, sha256: str) -> jax.Array:
+    """Derives the key of a file from the base key and the hash of its content."""
+    return jax.random.fold_in(key, int(sha256[:8], 16))
+
+
+def hash_file(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, in hexadecimal."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}).") from error
