@@ -52,7 +52,18 @@ def replicate(tree: Any) -> Any:
     """Puts one copy of a tree on every device, as ``parallelize`` gives it back."""
     mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    return jax.device_put(tree, everywhere)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, everywhere)
+
+    def spread(leaf: Any) -> jax.Array:  # device_put only knows this process's.
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(spread(jax.random.key_data(leaf)))
+        value = np.asarray(leaf)
+        return jax.make_array_from_callback(
+            value.shape, everywhere, lambda index: value[index]
+        )
+
+    return jax.tree.map(spread, tree)
 
 
 def shard(items: Any) -> Any:
