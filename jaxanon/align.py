@@ -76,7 +76,7 @@ def condition(crops: Crops) -> Condition:
 
 
 def _place(keypoints, to_crop, size: int):
-    """Maps keypoints to crop sides; what is unseen or outside becomes 0, not visible."""
+    """Maps keypoints to crop sides; unseen ones and those outside become 0."""
     seen = jnp.isfinite(keypoints).all(-1)
     # Cleared before the map, because a NaN would come back through its gradient.
     known = jnp.where(seen[..., None], keypoints, 0).astype(jnp.float32)

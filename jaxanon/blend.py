@@ -29,7 +29,7 @@ def match_border(
     reach: float = 0.02,
     tolerance: float = 0.35,
 ) -> Float[Array, "b h w 3"]:
-    """Shifts the colours of painted faces so that they meet the known ones at the border.
+    """Shifts the colours of painted faces to meet the known ones at the border.
 
     Along the border of the mask, the mean of the known pixels nearby is compared with
     the mean of the painted ones; the difference is spread smoothly over the face.

@@ -44,7 +44,7 @@ class Options:
 
     mode: str = "generate"
     """One of ``MODES``."""
-    score: float = 0.3
+    score: float = 0.22
     """Detections below this confidence are not faces."""
     mask_scale: float = 1.1
     """Size of the hidden region in sizes of the detected box."""
@@ -81,7 +81,7 @@ class FaceReport(NamedTuple):
     score: float
     keypoints_seen: tuple[str, ...]
     mode: str
-    """How it is hidden in the result: one of ``MODES``, or ``none`` for an empty box."""
+    """How it is hidden: one of ``MODES``, or ``none`` for an empty box."""
     fallback: str | None = None
     """``black`` where painting failed, ``none`` where there was nothing to hide."""
     why: str | None = None

@@ -55,7 +55,7 @@ def _tiles(size: int, tile: float) -> Float[np.ndarray, "t n"]:
 
 
 def _gaussian(size: int, sigma: float):
-    """Returns matrices that blur to samples sigma / 4 apart, and from there to pixels."""
+    """Returns matrices that blur to samples sigma / 4 apart, and back to pixels."""
     pixels = np.arange(size, dtype=np.float32) + 0.5
     samples = np.linspace(0.5, size - 0.5, max(int(4 * size / sigma), 2))
     weights = np.exp(-0.5 * ((samples[:, None] - pixels) / sigma) ** 2)

@@ -145,7 +145,7 @@ def choose_square(
 
 
 def roll_degrees(keypoints: Float[np.ndarray, "k 2"]) -> float:
-    """Returns how far the line through the eyes is from level; 0 where one is unseen."""
+    """Returns the angle of the line through the eyes; 0 where one is unseen."""
     left = keypoints[KEYPOINTS.index("left_eye")]
     right = keypoints[KEYPOINTS.index("right_eye")]
     across, down = (left - right).tolist()
@@ -155,7 +155,7 @@ def roll_degrees(keypoints: Float[np.ndarray, "k 2"]) -> float:
 
 
 def _distance(region, grid):
-    """Squared distance of the pixels of ``grid`` from a region's centre, in its sizes."""
+    """Squared distance of ``grid``'s pixels from a region's centre, in its sizes."""
     low, high = region[:2], region[2:]
     centre, half = (low + high) / 2, np.maximum(high - low, 1) / 2
     x = (np.arange(grid[0], grid[2]) + 0.5 - centre[0]) / half[0]

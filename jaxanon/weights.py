@@ -104,7 +104,8 @@ def save(
 
     Args:
         path: where to; an existing file is replaced.
-        kind: see ``KINDS``; ``config`` is the dataclass of that kind.
+        kind: which network; see ``KINDS``.
+        config: the dataclass of that kind.
         params: nested dict of arrays.
         provenance: anything that JSON can hold.
         dtype: ``float16`` or ``float32``, of the numbers on disk.
@@ -241,8 +242,6 @@ def _fits(value: Any, hint: Any) -> bool:
         if len(args) == 2 and args[1] is ...:
             args = (args[0],) * len(value)
         return len(args) == len(value) and all(map(_fits, value, args))
-    if origin is typing.Literal:
-        return value in args
     if args:  # A union.
         return any(_fits(value, arg) for arg in args)
     if hint is float:
@@ -259,7 +258,7 @@ def _check(kind: str, config: Any, tensors: Mapping[str, np.ndarray]) -> None:
         raise WeightsError(f"config {config} cannot be used: {error}") from error
     wanted = {name: leaf.shape for name, leaf in flatten(shapes).items()}
     for name in sorted(wanted.keys() ^ tensors.keys()):
-        fault = "misses" if name in wanted else "has an unknown"
+        fault = "missing" if name in wanted else "unknown"
         raise WeightsError(f"{fault} parameter {name!r}")
     for name, array in tensors.items():
         if array.shape != wanted[name]:

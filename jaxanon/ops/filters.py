@@ -1,6 +1,5 @@
-"""Pyramids and smoothing, on the device: NHWC or ``[... h w c]``, any float dtype."""
+"""Reducing, blurring and filling, on the device: NHWC or ``[... h w c]``, any float dtype."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -13,30 +12,15 @@ def halve(image: Float[Array, "*b h w c"]) -> Float[Array, "*b i j c"]:
     return image.reshape(*b, h // 2, 2, w // 2, 2, c).mean((-4, -2))
 
 
-def double(image: Float[Array, "*b h w c"]) -> Float[Array, "*b i j c"]:
-    """Doubles height and width by linear interpolation between pixel centres."""
-    for axis in (-3, -2):
-        size = image.shape[axis]
-        before = jnp.concatenate([_part(image, axis, 0, 1), image], axis)
-        before = _part(before, axis, 0, size)
-        after = jnp.concatenate([image, _part(image, axis, size - 1, size)], axis)
-        after = _part(after, axis, 1, size + 1)
-        pair = [0.75 * image + 0.25 * before, 0.75 * image + 0.25 * after]
-        stacked = jnp.stack(pair, axis)  # The new axis comes right after the old one.
-        shape = list(image.shape)
-        shape[axis] *= 2
-        image = stacked.reshape(shape)
-    return image
-
-
 def blur(image: Float[Array, "*b h w c"], *, sigma: float) -> Float[Array, "*b h w c"]:
     """Blurs by a Gaussian of ``sigma`` pixels; what is outside counts as 0.
 
     Blurring weights and weighted values alike and dividing makes a blur that looks at
     part of an image only.
     """
-    rows = _gaussian(image.shape[-3], sigma).astype(image.dtype)
-    columns = _gaussian(image.shape[-2], sigma).astype(image.dtype)
+    total = sigma * (2 * jnp.pi) ** 0.5
+    rows = (_gaussian(image.shape[-3], sigma) / total).astype(image.dtype)
+    columns = (_gaussian(image.shape[-2], sigma) / total).astype(image.dtype)
     # Two products with a banded matrix: faster on every device than a depthwise
     # convolution in NHWC, at the size of a crop.
     image = jnp.einsum("ij,...jwc->...iwc", rows, image)
@@ -46,39 +30,35 @@ def blur(image: Float[Array, "*b h w c"], *, sigma: float) -> Float[Array, "*b h
 def fill(
     values: Float[Array, "*b h w c"], weights: Float[Array, "*b h w 1"]
 ) -> Float[Array, "*b h w c"]:
-    """Spreads the values of the pixels that have weight smoothly over the others.
+    """Spreads the values of the pixels that have weight smoothly over all pixels.
+
+    Each pixel becomes the mean of the weighted pixels, near ones counting more: by
+    about the inverse cube of the distance, which a sum of Gaussians approximates and
+    which, summed along a closed line, is close to the membrane spanned over it.
 
     Args:
-        values: Of any content where the weight is 0.
-        weights: [0, 1]; 1 keeps a pixel as it is.
+        values: Finite, but of any content where the weight is 0.
+        weights: At least 0.
 
     Returns:
         An image of the same size; 0 where there is no weight at all.
 
     References:
-        Gortler et al. 1996, The lumigraph, section 3.3 (push-pull).
+        Farbman et al. 2009, Coordinates for instant image cloning, section 3.
     """
-    pyramid = [(values * weights, weights)]
-    while min(values.shape[-3:-1]) > 1 and not any(s % 2 for s in values.shape[-3:-1]):
-        total, weight = (4 * halve(x) for x in pyramid[-1])
-        # A coarse pixel is sure once its weights add up to 1.
-        excess = jnp.maximum(weight, 1)
-        pyramid.append((total / excess, weight / excess))
-        values = total
-    total, weight = pyramid.pop()
-    filled = total / jnp.maximum(weight, 1e-6)
-    while pyramid:
-        total, weight = pyramid.pop()
-        filled = total + (1 - weight) * double(filled)
-    return filled
-
-
-def _part(image, axis: int, start: int, stop: int):
-    return jax.lax.slice_in_dim(image, start, stop, axis=axis)
+    height, width = values.shape[-3:-1]
+    steps = range(max(height, width).bit_length())
+    rows = jnp.stack([_gaussian(height, 2.0**s) / 8.0**s for s in steps])
+    columns = jnp.stack([_gaussian(width, 2.0**s) for s in steps])
+    layers = jnp.concatenate([values * weights, weights], -1)
+    layers = jnp.einsum("sij,...jwc->s...iwc", rows.astype(values.dtype), layers)
+    columns = columns.astype(values.dtype)
+    layers = jnp.einsum("sij,s...hjc->...hic", columns, layers)
+    return layers[..., :-1] / jnp.maximum(layers[..., -1:], 1e-6)
 
 
 def _gaussian(size: int, sigma: float) -> Float[Array, "n n"]:
+    """Returns the matrix that blurs; its largest entry is 1."""
     position = jnp.arange(size, dtype=jnp.float32)
     distance = (position[:, None] - position[None]) / sigma
-    kernel = jnp.exp(-0.5 * jnp.square(distance))
-    return kernel / (sigma * jnp.sqrt(2 * jnp.pi))
+    return jnp.exp(-0.5 * jnp.square(distance))

@@ -76,10 +76,13 @@ def bicubic(
     columns, rows = (_taps(low[..., a], (-1, 0, 1, 2), image, a) for a in (0, 1))
     across, down = _cubic(blend[..., :1]), _cubic(blend[..., 1:])
     lines = [
-        sum(weight * image[row, column] for weight, column in zip(across, columns))
+        sum(
+            weight * image[row, column]
+            for weight, column in zip(across, columns, strict=True)
+        )
         for row in rows
     ]
-    return sum(weight * line for weight, line in zip(down, lines))  # pyright: ignore
+    return sum(weight * line for weight, line in zip(down, lines, strict=True))
 
 
 def _split(points):
