@@ -4,6 +4,7 @@ A small network of dense convolutions, 81 MFLOP a face: each keypoint is the cen
 mass of a map, so that it follows the face when the crop shifts.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxanon.types import KEYPOINTS
@@ -32,9 +34,21 @@ class KeypointerConfig:
 
 
 def init(key: jax.Array, config: KeypointerConfig) -> Mapping[str, Any]:
-    """Draws the parameters."""
+    """Draws the parameters: kernels by He et al. 2015, biases 0."""
     crops = jnp.zeros((1, config.resolution, config.resolution, 3))
-    return _Keypointer(config).init(key, crops)["params"]
+    network = _Keypointer(config)
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), crops)["params"])
+    leaves, tree = jax.tree.flatten(shapes)
+    # One draw for all: a draw for each kernel takes XLA a minute to compile.
+    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])
+    parts = jnp.split(jax.random.normal(key, (int(ends[-1]),)), ends[:-1])
+    params = [
+        part.reshape(leaf.shape) * math.sqrt(2 / math.prod(leaf.shape[:-1]))
+        if leaf.ndim > 1
+        else jnp.zeros(leaf.shape)
+        for part, leaf in zip(parts, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, params)
 
 
 def predict(
@@ -94,9 +108,7 @@ class _Keypointer(nn.Module):
 
 
 def _relu_conv(x, width: int, name: str, *, stride: int = 1):
-    init = nn.initializers.he_normal()
-    x = nn.Conv(width, (3, 3), stride, padding=1, kernel_init=init, name=name)(x)
-    return nn.relu(x)
+    return nn.relu(nn.Conv(width, (3, 3), stride, padding=1, name=name)(x))
 
 
 def _residual(x, name: str):
