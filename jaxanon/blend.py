@@ -61,7 +61,7 @@ def soften(
     other: Bool[Array, "b h w"],
     boxes: Float[Array, "b 4"],
     *,
-    feather: float,
+    feather: float | Float[Array, ""],
 ) -> Float[Array, "b h w 1"]:
     """Makes the alpha of each face: 1 on its region, falling off outward.
 

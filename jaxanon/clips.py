@@ -32,6 +32,7 @@ def anonymize_video_file(
     weights: Weights | None,
     detector: Detector | None = None,
     keypointer: Weights | None = None,
+    glance: Detector | None = None,
     options: pipeline.Options = pipeline.DEFAULTS,
     video: VideoOptions = DEFAULTS,
     detections: FileDetections | None = None,
@@ -46,6 +47,8 @@ def anonymize_video_file(
         weights: Of a generator; None will do for modes other than "generate".
         detector: Finds the faces; not needed with `detections`.
         keypointer: Weights of the keypoint network, for what the detector lacks.
+        glance: A quicker detector for most frames; the other one searches now and
+            then, and beside every cut.
         options: How faces are found and hidden.
         video: What only videos have.
         detections: The faces of each frame, found before or elsewhere. They are tracked
@@ -60,7 +63,7 @@ def anonymize_video_file(
     """
     begun = time.perf_counter()
     source, target = Path(source), Path(target)
-    tools, span = Tools(weights, detector, keypointer, options), video.span
+    tools, span = Tools(weights, detector, keypointer, options, glance), video.span
     sha256 = seeds.hash_file(source)
     info, notes = reader.probe(source), []
     target = _writable(target, notes)
@@ -101,18 +104,23 @@ def detect_video_file(
     *,
     detector: Detector,
     keypointer: Weights | None = None,
+    glance: Detector | None = None,
     options: pipeline.Options = pipeline.DEFAULTS,
     progress: Progress | None = None,
 ) -> FileDetections:
     """Finds the faces of each frame of a video, unsure ones too.
 
-    Given to `anonymize_video_file` they lead to what it would have found itself.
+    Given to `anonymize_video_file` they lead to what it would have found itself; the
+    arguments are the same.
 
     Raises:
         MediaError: The video cannot be read.
     """
     source = Path(source)
-    info, tools = reader.probe(source), Tools(None, detector, keypointer, options)
+    info, tools = (
+        reader.probe(source),
+        Tools(None, detector, keypointer, options, glance),
+    )
     found = []
     with stages.Line() as line:
         decoded = line.ahead(_read(source, encode.WHOLE))
@@ -131,6 +139,7 @@ def live(
     weights: Weights | None,
     detector: Detector,
     keypointer: Weights | None = None,
+    glance: Detector | None = None,
     options: pipeline.Options = pipeline.DEFAULTS,
     video: VideoOptions = DEFAULTS,
 ) -> int:
@@ -143,6 +152,8 @@ def live(
         weights: Of a generator; None will do for modes other than "generate".
         detector: Finds the faces.
         keypointer: Weights of the keypoint network, for what the detector lacks.
+        glance: A quicker detector for most frames; the other one searches now and
+            then, and beside every cut.
         options: How faces are found and hidden.
         video: Its ``identity``, ``detect_every``, ``preview``, ``codec`` and ``crf``.
 
@@ -154,7 +165,7 @@ def live(
     """
     from jaxanon import live as streams
 
-    tools = Tools(weights, detector, keypointer, options)
+    tools = Tools(weights, detector, keypointer, options, glance)
     info, coming = streams.open_source(source)
     key, record = seeds.base_key(seed), frames.Record(info)
     with stages.Line() as line:

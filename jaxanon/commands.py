@@ -14,6 +14,8 @@ class _Tools(NamedTuple):
     weights: Any
     detector: Any
     keypointer: Any
+    glance: Any
+    """A quicker detector for most frames of a video; None = the same one."""
     options: Any
     key: Any
     device: str
@@ -59,6 +61,7 @@ def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
             job.source,
             job.target,
             **common,
+            glance=tools.glance,
             detections=given,
             seed=args.seed,
             video=_video_options(args),
@@ -112,7 +115,11 @@ def _detect_one(args, tools, job, advance) -> Any:
         from jaxanon import clips
 
         return clips.detect_video_file(
-            job.source, **common, options=tools.options, progress=advance
+            job.source,
+            **common,
+            glance=tools.glance,
+            options=tools.options,
+            progress=advance,
         )
     common |= _max_pixels(args)
     return files.detect_image_file(job.source, **common, score=tools.options.score)
@@ -188,6 +195,7 @@ def _live(args: Any) -> int:
         weights=tools.weights,
         detector=tools.detector,
         keypointer=tools.keypointer,
+        glance=tools.glance,
         options=tools.options,
         seed=args.seed,
         video=_video_options(args),
@@ -213,17 +221,19 @@ def _load_tools(
 
     options = _options(args)
     generates = options.mode == "generate"
-    generator = keypointer = detector = None
+    generator = keypointer = detector = glance = None
     if generates and is_painting:
         generator = pipeline.to_device(weights.load(args.weights))
         if generator.kind == "keypointer":
             raise ConfigError(f"--weights {args.weights}: not a generator's.")
     if is_detecting:
         detector = detect.make(args.detector)
+        if args.detector == "centerface":
+            glance = detect.make(args.detector, factors=(1.0,))
         if generates:
             keypointer = pipeline.to_device(weights.load("keypointer"))
     key = files.base_key(getattr(args, "seed", None))
-    return _Tools(generator, detector, keypointer, options, key, device)
+    return _Tools(generator, detector, keypointer, glance, options, key, device)
 
 
 def _options(args: Any) -> Any:

@@ -19,6 +19,12 @@ from jaxanon.weights import Weights
 UNSURE = 0.1
 """Detections from this score on are kept where a track supports them."""
 
+SEARCH_EVERY = 10
+"""In so many frames the thorough detector looks once, if there is a quicker one."""
+
+COMPLETE_EVERY = 3
+"""In so many frames the keypoint network looks once; between them it is smooth."""
+
 MOST_LATENTS = 256
 """Tracks whose latents are kept at hand; others are drawn again."""
 
@@ -76,6 +82,8 @@ class Tools(NamedTuple):
     detector: Detector | None
     keypointer: Weights | None
     options: pipeline.Options
+    glance: Detector | None = None
+    """A quicker detector for most frames; see SEARCH_EVERY."""
 
 
 def see(
@@ -90,9 +98,10 @@ def see(
     """Looks for faces in frames, and for cuts between them.
 
     Between the frames that are looked at, those on both sides of a cut and the last one
-    are, too: nothing can be filled in across.
+    are, too, and thoroughly: nothing can be filled in across. So a frame is known one
+    frame later, except live.
     """
-    find = _finder(info, tools, given)
+    find = _finder(info, tools, given, settings.detect_every)
     held: tuple[int, video.Frame, bool] | None = None
     before = None
     for index, frame in enumerate(frames):
@@ -100,36 +109,45 @@ def see(
         is_cut = before is not None and shots.is_cut(before, small)
         before = small
         if held is not None:
-            yield _seen(*held, find, settings.detect_every, is_cut)
+            yield _seen(*held, is_cut, find, settings.detect_every)
+        held = index, frame, is_cut
+        if is_live:
+            yield _seen(*held, False, find, settings.detect_every)
             held = None
-        if is_live or settings.detect_every == 1:
-            yield _seen(index, frame, is_cut, find, settings.detect_every, False)
-        else:
-            held = index, frame, is_cut
     if held is not None:
-        yield _seen(*held, find, settings.detect_every, True)
+        yield _seen(*held, True, find, settings.detect_every)
 
 
-def _seen(index, frame, is_cut, find, every: int, is_last: bool) -> track.Seen:
-    looks = index % every == 0 or is_cut or is_last
-    return track.Seen(find(frame) if looks else None, is_cut, frame)
+def _seen(index, frame, is_cut, is_last, find, every: int) -> track.Seen:
+    at_edge = is_cut or is_last
+    if index % every and not at_edge:
+        return track.Seen(None, is_cut, frame)
+    return track.Seen(find(frame, index // every, at_edge), is_cut, frame)
 
 
-def _finder(info: video.Info, tools: Tools, given: FileDetections | None):
-    """Makes the function that finds the faces of a frame, unsure ones included."""
+def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every: int):
+    """Makes the function that finds the faces of a frame, unsure ones included.
+
+    It takes a frame, how many were looked at before, and whether it is to look
+    thoroughly in any case.
+    """
     if given is not None:
         return _lookup(info, given)
     if tools.detector is None:
         raise ValueError("Give a detector or the faces.")
-    detector, keypointer = tools.detector, tools.keypointer
+    thorough, keypointer = tools.detector, tools.keypointer
+    glance = tools.glance or thorough
     unsure = min(UNSURE, tools.options.score)
+    rarely = max(SEARCH_EVERY // every, 1)
 
-    def find(frame: video.Frame) -> Detections:
+    def find(frame: video.Frame, number: int, at_edge: bool) -> Detections:
         pixels = frame.pixels
         plain = pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
+        searches = at_edge or number % rarely == 0
+        detector = thorough if searches else glance
         (found,) = validate([plain], detector([plain]))
         found = pipeline.select(found, score=unsure)
-        if keypointer is None:
+        if keypointer is None or not (at_edge or number % COMPLETE_EVERY == 0):
             return found
         return pipeline.complete_keypoints(pixels, found, keypointer)
 
@@ -146,7 +164,8 @@ def _lookup(info: video.Info, given: FileDetections):
         )
     by_time = {round(f.time_seconds, 4): f.faces for f in given.frames}
 
-    def find(frame: video.Frame) -> Detections:
+    def find(frame: video.Frame, number: int, at_edge: bool) -> Detections:
+        del number, at_edge
         seconds = round(float(frame.pts * info.time_base), 4)
         if seconds not in by_time:
             raise MediaError(f"No faces are given for the frame at {seconds} s.")
@@ -207,13 +226,16 @@ def paint(
     """
     base = track.LIVE if is_live else track.Settings()
     sure, every = tools.options.score, settings.detect_every
+    # What only the thorough detector finds is found once in so many frames.
+    search = every * max(SEARCH_EVERY // every, 1)
     rules = replace(
         base,
         sure=sure,
         unsure=min(UNSURE, sure),
-        margin=max(base.margin, every),
-        look_ahead=base.look_ahead and max(base.look_ahead, 3 * every),
-        longest_gap=base.longest_gap and max(base.longest_gap, 3 * every),
+        margin=max(base.margin, search if is_live else (search + 1) // 2),
+        look_ahead=base.look_ahead and max(base.look_ahead, search),
+        longest_gap=base.longest_gap and max(base.longest_gap, search),
+        patience=max(base.patience, search),
     )
     latents = _Latents(key, tools, is_per_frame=settings.identity == "frame")
     for index, item in enumerate(track.follow(seen, rules)):

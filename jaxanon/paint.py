@@ -124,7 +124,7 @@ def predict_keypoints(
     shift = (box[3] - box[1]) / 4
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + shift])
     low = np.floor(centre - side / 2).astype(int) - 2
-    x, y, window = int(low[0]), int(low[1]), sample.window_side(side + 4)
+    x, y, window = int(low[0]), int(low[1]), sample.window_side(float(side) + 4)
     square = np.concatenate([centre - side / 2, centre + side / 2])
     to_crop = affine.square_to_crop(square, size=size)
     rows, columns = np.arange(y, y + window), np.arange(x, x + window)

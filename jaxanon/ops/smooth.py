@@ -42,7 +42,7 @@ def regress(values: Float[np.ndarray, "t d"], sigma: float) -> Float[np.ndarray,
     """Smooths by a line fitted around each frame, near frames weighing more.
 
     A steady motion comes out as it went in, at the ends of the series too: no lag. A
-    NaN has no weight, and stays one where fewer than half of the weights are known.
+    NaN has no weight, and stays one where less than a quarter of the weights is known.
 
     Args:
         values: One row per frame.
@@ -63,7 +63,7 @@ def regress(values: Float[np.ndarray, "t d"], sigma: float) -> Float[np.ndarray,
     spread = s0 * s2 - s1**2
     flat = np.divide(t0, s0, out=np.full_like(t0, np.nan), where=s0 > 0)
     line = np.divide(s2 * t0 - s1 * t1, spread, out=flat, where=spread > 1e-6)
-    enough = s0 >= 0.5 * weight.sum(1, keepdims=True)
+    enough = s0 >= 0.25 * weight.sum(1, keepdims=True)
     return np.where(enough | known, line, np.nan)
 
 
