@@ -22,7 +22,7 @@ CONFIG = DeepPrivacyConfig(resolution=16, width=16, latent_channels=3)
 @pytest.fixture(scope="module")
 def example():
     rng = np.random.default_rng(0)
-    params = deepprivacy.init(jax.random.key(0), CONFIG)
+    params = jax.eval_shape(lambda: deepprivacy.init(jax.random.key(0), CONFIG))
     params = jax.tree.map(lambda a: rng.standard_normal(a.shape).astype("f4"), params)
     condition = Condition(
         image=rng.uniform(-1, 1, (2, 16, 16, 3)).astype("f4"),
@@ -116,7 +116,9 @@ def test_resolution_must_be_a_power_of_two(side):
 
 
 def test_one_hot_maps_leave_out_what_is_unseen_or_outside():
-    keypoints = jnp.array([[[0.0, 0.5], [0.99, 0.0], [1.0, 0.5], [-0.01, 0], [0.5, 0.5]]])
+    keypoints = jnp.array(
+        [[[0.0, 0.5], [0.99, 0.0], [1.0, 0.5], [-0.01, 0], [0.5, 0.5]]]
+    )
     maps = deepprivacy.one_hot_maps(keypoints, jnp.array([[1.0, 1, 1, 1, 0]]), size=4)
     assert maps.sum((1, 2)).tolist() == [[1, 1, 0, 0, 0]]
     assert maps[0, 2, 0, 0] == maps[0, 0, 3, 1] == 1
