@@ -1,6 +1,6 @@
 """How many annotated faces are found, and how many boxes are nobody's?
 
-    python benchmarks/detection.py --photos DIR [--score 0.22] [--large]
+    python benchmarks/detection.py --photos DIR [--score 0.23] [--large]
 
 DIR holds photos and ``boxes.json``: ``{"<file>": {"boxes": [[x0, y0, x1, y1], ...]}}``.
 A face counts as found when a box of intersection over union of at least 0.4 is left for
@@ -11,6 +11,10 @@ default threshold of 0.2. ``--large`` times a picture of 12 megapixels as well.
 
 Prints one JSON line for each detector, and one with the validation errors of the
 shipped keypoint network, in face widths.
+
+On 40 photos of 400 pixels (355 faces; a quarter are under 10 pixels, 115 are in one
+crowd): jaxanon finds 0.86 with 3.1 extra boxes a photo, deface 0.67 with 3.1; of the 230
+faces from 12 pixels on 0.96 and 0.93, of the 70 from 8 to 12 pixels 0.83 and 0.34.
 """
 
 import argparse
@@ -25,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 import jaxanon
-from jaxanon import detect, weights
+from jaxanon import detect, pipeline, weights
 from jaxanon.ops import boxes
 
 SAME = 0.4
@@ -130,7 +134,7 @@ def time_large(find, photos):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--score", type=float, default=0.22)
+    parser.add_argument("--score", type=float, default=pipeline.DEFAULTS.score)
     parser.add_argument("--large", action="store_true")
     args = parser.parse_args()
     photos = load(args.photos)

@@ -44,7 +44,7 @@ class Options:
 
     mode: str = "generate"
     """One of ``MODES``."""
-    score: float = 0.22
+    score: float = 0.23
     """Detections below this confidence are not faces."""
     mask_scale: float = 1.1
     """Size of the hidden region in sizes of the detected box."""

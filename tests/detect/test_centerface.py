@@ -64,7 +64,7 @@ def test_an_empty_frame_has_no_faces(detector):
 def test_a_small_face_is_found_by_enlarging(detector, portrait):
     small = portrait[:256:1, 80:400].reshape(32, 8, 40, 8, 3).mean((1, 3))
     (found,) = detector([small.astype(np.uint8)])
-    assert found.scores.max(initial=0) > 0.22  # the face is 14 pixels high
+    assert found.scores.max(initial=0) > 0.23  # the face is 14 pixels high
 
 
 def test_a_huge_face_is_found_beside_the_tiles(portrait):
@@ -96,6 +96,6 @@ def test_every_annotated_face_of_a_photo_is_found(detector):
     annotated = json.loads((PHOTOS / "boxes.json").read_text())
     name = "maksssksksss199.jpg"
     (found,) = detector([np.asarray(Image.open(PHOTOS / name).convert("RGB"))])
-    sure = found.boxes[found.scores >= 0.22]
+    sure = found.boxes[found.scores >= 0.23]
     truth = np.array(annotated[name]["boxes"], np.float32)
     assert (boxes.iou(truth, sure).max(1) >= 0.4).all()

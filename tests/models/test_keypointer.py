@@ -8,7 +8,7 @@ from jaxanon.models import keypointer
 from jaxanon.models.keypointer import KeypointerConfig
 from train import keypointer as trainer
 
-CONFIG = KeypointerConfig(resolution=48, width=4)
+CONFIG = KeypointerConfig(resolution=48, width=8)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,10 @@ def test_training_lowers_the_error_and_the_file_reads_back(tmp_path, params):
         np.ones((16, 9), np.float32),
         np.full(16, 1 / 3, np.float32),
     )
-    trained, images = trainer.train(faces, CONFIG, batch_size=4, seconds=60.0, steps=60)
-    assert images == 240
+    trained, images = trainer.train(
+        faces, CONFIG, batch_size=8, seconds=60.0, steps=100
+    )
+    assert images == 800
     before = trainer.evaluate(faces, CONFIG, params, batch_size=8)
     report = trainer.evaluate(faces, CONFIG, trained, batch_size=8)
     for name in ("left_eye", "right_shoulder"):
