@@ -19,6 +19,8 @@ class DiscriminatorConfig:
     patch: int = 2
     widths: tuple[int, ...] = (64, 128, 256, 384, 512)
     keypoints: int = 9
+    whole: bool = True
+    """Whether the crop is scored as a whole too, or only its parts: their texture."""
     dtype: str = "float32"
 
 
@@ -54,7 +56,7 @@ class DownBlock(nn.Module):
 class Discriminator(nn.Module):
     """Scores whole crops, given what the generator was given.
 
-    The score is a global one plus the mean of local ones (Isola et al. 2017).
+    The score is the mean of local ones (Isola et al. 2017), plus a global one.
     """
 
     config: DiscriminatorConfig
@@ -77,11 +79,15 @@ class Discriminator(nn.Module):
         for width in config.widths[1:]:
             x = DownBlock(width, dtype=dtype)(x)
             features.append(x)
-        local = layers.Conv(1, 1, gain=0.5)(layers.leaky_relu(features[-2]))
+        parts = features[-2 if config.whole else -1]
+        local = layers.Conv(1, 1, gain=0.5)(layers.leaky_relu(parts))
+        local = local.astype(jnp.float32).mean((1, 2, 3))
+        if not config.whole:
+            return local, features
         x = layers.leaky_relu(x).astype(jnp.float32)
         x = layers.leaky_relu(layers.Dense(config.widths[-1])(x.reshape(len(x), -1)))
         score = layers.Dense(1, gain=0.5)(x)[:, 0]
-        return score + local.astype(jnp.float32).mean((1, 2, 3)), features
+        return score + local, features
 
 
 class Encoder(nn.Module):
