@@ -27,10 +27,8 @@ from jaxanon.types import KEYPOINTS, MIRROR
 SEEN = 0.5
 """Labels of at least this score count as seen, others as guessed."""
 
-LICENCES = (
-    "labels are outputs of other networks; photos of LFW, All-Age-Faces, FFHQ (CC "
-    "BY-NC-SA), US Congress portraits and Face Mask Detection (CC0): research use"
-)
+LICENCES = """labels by other networks; LFW, All-Age-Faces, FFHQ (CC BY-NC-SA), US
+Congress portraits, Face Mask Detection (CC0): research use"""
 
 
 class Faces(NamedTuple):
@@ -41,9 +39,8 @@ class Faces(NamedTuple):
     keypoints: Any
     """[n 9 2] in crop sides."""
     scores: Any
-    """[n 9]."""
     widths: Any
-    """[n] of the face box, in crop sides."""
+    """Of the face boxes, in crop sides."""
 
 
 def load(folder: Path) -> Faces:
@@ -189,7 +186,7 @@ def train(
     seconds: float,
     steps: int,
     seed: int = 0,
-    init=None,
+    init: Any = None,
 ):
     """Trains until the steps are done or the time is up; returns EMA and images seen.
 
@@ -203,11 +200,11 @@ def train(
     state = optimizer.init(params)
 
     @jax.jit
-    def update(params, ema, state, key, batch, rate):
+    def update(params, ema, state, key, batch, rate, step):
         value, grads = jax.value_and_grad(loss)(params, key, batch, config)
         grads, state = optimizer.update(grads, state)
         params = jax.tree.map(lambda p, g: p - rate * g, params, grads)
-        keep = jnp.minimum(0.998, state.count / (10 + state.count))
+        keep = jnp.minimum(0.998, step / (10 + step))
         ema = jax.tree.map(lambda e, p: keep * e + (1 - keep) * p, ema, params)
         return params, ema, state, value
 
@@ -217,14 +214,13 @@ def train(
         batch = Faces(*(field[rows] for field in faces))
         rate = 2e-3 * min(1, step / 100) * 0.5 * (1 + np.cos(np.pi * done))
         params, ema, state, value = update(
-            params, ema, state, jax.random.fold_in(key, step), batch, rate
+            params, ema, state, jax.random.fold_in(key, step), batch, rate, step
         )
         if step % 50 == 0:
             logging.info("step %d, %.2f done, loss %.4f", step, done, float(value))
         step += 1
         start = start or time.perf_counter()  # the first step compiles
-        gone = time.perf_counter() - start
-        done = max(step / steps, gone / seconds)
+        done = max(step / steps, (time.perf_counter() - start) / seconds)
     return ema, step * batch_size
 
 
@@ -280,25 +276,20 @@ def main() -> None:
     config = before.config if before else keypointer.KeypointerConfig()
     faces = Faces(*(field[: args.limit] for field in load(args.data / "train")))
     logging.info("%d faces", len(faces.images))
-    params, images = train(
-        faces,
-        config,
-        batch_size=args.batch_size,
-        seconds=args.seconds,
-        steps=args.steps,
-        seed=args.seed,
-        init=before.params if before else None,
-    )
+    settings = {name: getattr(args, name) for name in ("batch_size", "seconds", "seed")}
+    init = before.params if before else None
+    params, images = train(faces, config, steps=args.steps, init=init, **settings)
     held_out = Faces(*(field[: args.limit] for field in load(args.data / "val")))
+    if before:
+        images += before.provenance.get("images_seen", 0)
     report = evaluate(held_out, config, params)
     logging.info(json.dumps(report))
     provenance = {
         "program": "train.keypointer",
         "faces": len(faces.images),
-        "images_seen": images
-        + (before.provenance.get("images_seen", 0) if before else 0),
+        "images_seen": images,
         "licence": "research and non-commercial use",
-        "sources": LICENCES,
+        "sources": LICENCES.replace("\n", " "),
         "validation_faces": len(held_out.images),
         "validation": report,
     }

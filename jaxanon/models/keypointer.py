@@ -83,7 +83,7 @@ def predict_logits(
             f"Crops are {crops.shape[1:3]}, but must be {config.resolution} square."
         )
     keypoints, logits = _Keypointer(config).apply({"params": params}, crops)  # type: ignore[misc]
-    return keypoints, logits
+    return keypoints, logits  # type: ignore[return-value]
 
 
 class _Keypointer(nn.Module):
