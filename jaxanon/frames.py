@@ -178,13 +178,13 @@ class Record:
     """Notes down who was seen, when, and what could not be painted."""
 
     def __init__(self, info: video.Info):
-        self._time_base = info.time_base
+        self.info = info
         self._tracks: dict[int, dict[str, Any]] = {}
         self._failed: dict[int, list[str]] = {}
 
     def add(self, frame: video.Frame, ids, faces) -> None:
         """Adds the faces of one frame."""
-        seconds = round(float(frame.pts * self._time_base), 4)
+        seconds = round(float(frame.pts * self.info.time_base), 4)
         for number, face in zip(ids.tolist(), faces, strict=True):
             new = {"id": number, "start": seconds, "frames": 0, "score": 0.0}
             entry = self._tracks.setdefault(number, new)
@@ -203,6 +203,26 @@ class Record:
             f"track {number}: black in {len(why)} frame(s): {why[0]}"
             for number, why in self._failed.items()
         ]
+
+
+def rules(
+    info: video.Info, tools: Tools, settings: VideoOptions, *, is_live: bool = False
+) -> track.Settings:
+    """Says how faces are followed in this video."""
+    base = track.LIVE if is_live else track.Settings()
+    sure, every = tools.options.score, settings.detect_every
+    # What only the thorough detector finds is found once in so many frames.
+    search = every * max(SEARCH_EVERY // every, 1)
+    return replace(
+        base,
+        sure=sure,
+        unsure=min(UNSURE, sure),
+        margin=max(base.margin, search if is_live else (search + 1) // 2),
+        look_ahead=base.look_ahead and max(base.look_ahead, search),
+        longest_gap=base.longest_gap and max(base.longest_gap, search),
+        patience=max(base.patience, search),
+        size=(info.height, info.width),
+    )
 
 
 def paint(
@@ -224,21 +244,9 @@ def paint(
         record: Is told of every face.
         is_live: Whether nothing may be read ahead.
     """
-    base = track.LIVE if is_live else track.Settings()
-    sure, every = tools.options.score, settings.detect_every
-    # What only the thorough detector finds is found once in so many frames.
-    search = every * max(SEARCH_EVERY // every, 1)
-    rules = replace(
-        base,
-        sure=sure,
-        unsure=min(UNSURE, sure),
-        margin=max(base.margin, search if is_live else (search + 1) // 2),
-        look_ahead=base.look_ahead and max(base.look_ahead, search),
-        longest_gap=base.longest_gap and max(base.longest_gap, search),
-        patience=max(base.patience, search),
-    )
+    settled = rules(record.info, tools, settings, is_live=is_live)
     latents = _Latents(key, tools, is_per_frame=settings.identity == "frame")
-    for index, item in enumerate(track.follow(seen, rules)):
+    for index, item in enumerate(track.follow(seen, settled)):
         frame = item.payload
         result = pipeline.run(
             frame.pixels,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxanon import track
+from jaxanon import association, track
 from jaxanon.errors import ConfigError
 from jaxanon.ops import boxes, shots, smooth
 from jaxanon.types import Detections
@@ -62,6 +62,13 @@ def test_more_frames_are_hidden_before_the_first_and_after_the_last_sighting():
     assert hidden(follow(frames, margin=3)) == list(range(7, 18))
 
 
+def test_a_face_cut_off_by_the_border_is_hidden_for_longer():
+    frames = [frame(face(82.0)) if 20 <= t < 25 else frame() for t in range(60)]
+    rules = {"margin": 3, "at_border": 10}
+    assert hidden(follow(frames, size=(64, 100), **rules)) == list(range(10, 35))
+    assert hidden(follow(frames, size=(64, 200), **rules)) == list(range(17, 28))
+
+
 def test_long_gaps_stay_open_and_the_same_person_comes_back():
     frames = [frame() if 10 <= t < 30 else frame(face(50.0)) for t in range(40)]
     followed = follow(frames, longest_gap=15, margin=2)
@@ -115,9 +122,11 @@ def test_a_late_look_ahead_holds_no_more_than_it_says():
 
 def test_what_is_remembered_of_a_track_does_not_grow():
     settings = track.Settings()
-    one = track._begin(0, 0, 0, frame(face(1.0)), 0)
+    one = association._begin(0, 0, 0, frame(face(1.0)), 0)
     for t in range(1, 300):
-        one = track._forget(track._extend(one, t, frame(face(1.0)), 0), t, settings)
+        one = track._forget(
+            association._extend(one, t, frame(face(1.0)), 0), t, settings
+        )
     assert len(one.frames) < 40
 
 
