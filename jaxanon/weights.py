@@ -78,7 +78,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Weights:
     try:
         tensors = safetensors.numpy.load(data)
         metadata = _header(data).get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
         raise WeightsError(
             f"{path} is not a weights file, or a damaged one: {error}. "
             "A published checkpoint must go through `jaxanon convert` first."
@@ -86,9 +86,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Weights:
     with _named(path):
         kind, config, provenance = _read_metadata(metadata)
         _check(kind, config, tensors)
-    params = {name: array.astype(np.float32) for name, array in tensors.items()}
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Weights(kind, config, unflatten(params), provenance, sha256)
+    params = unflatten({name: a.astype(np.float32) for name, a in tensors.items()})
+    return Weights(kind, config, params, provenance, hashlib.sha256(data).hexdigest())
 
 
 def save(

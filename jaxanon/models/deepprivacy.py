@@ -11,7 +11,7 @@ References:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,13 +160,12 @@ class PublishedGenerator(nn.Module):
             x = self.conv(f"down_{size}_1", wide, 3, x)
             skips.append(x)
 
-        # The decoder starts from the coarsest features, which are no skip.
-        extra: Sequence[Array] = ()
+        keypoints = condition.keypoints[:, : len(FDF_KEYPOINTS)]
+        visible = condition.visible[:, : len(FDF_KEYPOINTS)]
         for size, skip in zip(reversed(sizes), reversed(skips), strict=True):
             narrow, wide = widths(config, size)
-            keypoints = condition.keypoints[:, : len(FDF_KEYPOINTS)]
-            visible = condition.visible[:, : len(FDF_KEYPOINTS)]
             maps = one_hot_maps(keypoints, visible, size=size)
+            # The coarsest features are where the decoder starts, not a skip.
             extra = (skip, maps) if size > COARSEST else (maps, z)
             x = self.conv(f"merge_{size}", wide, 1, x, *extra)
             x = self.conv(f"up_{size}_0", narrow, 3, x)
