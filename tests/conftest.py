@@ -1,0 +1,65 @@
+"""Two CPU devices, quick compilation, and what several tests draw."""
+
+import os
+from pathlib import Path
+
+# Before JAX starts. Compiling dominates the tests: what is compiled is tiny.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    " --xla_llvm_disable_expensive_passes=true",
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import numpy as np
+import pytest
+
+from jaxanon import models
+from jaxanon.types import Detections
+from jaxanon.weights import Weights
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Material beside the project; tests that need it skip where it is absent."""
+    default = Path(__file__).parents[2] / "shared"
+    path = Path(os.environ.get("JAXANON_SHARED", default))
+    if not path.is_dir():
+        pytest.skip(f"needs the folder {path.name} beside the project")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_weights() -> Weights:
+    """A generator of a few numbers that paints something else for each z."""
+    config = models.GeneratorConfig(
+        resolution=16, widths=(8, 8), blocks=1, latent_dim=4, style_width=8
+    )
+    shapes = jax.eval_shape(
+        lambda key: models.init_generator(key, config), jax.random.key(0)
+    )
+    draw = np.random.default_rng(0).standard_normal
+    # Numbers by NumPy: nothing to compile.
+    params = jax.tree.map(
+        lambda leaf: np.asarray(0.3 * draw(leaf.shape), np.float32), shapes
+    )
+    return Weights("unet", config, params, {}, "")
+
+
+@pytest.fixture(scope="session")
+def found():
+    """Makes detections out of boxes, with or without keypoints."""
+
+    def make(*boxes, keypoints=None) -> Detections:
+        n = len(boxes)
+        points = np.full((n, 9, 2), np.nan, np.float32)
+        if keypoints is not None:
+            points[:] = keypoints
+        return Detections(
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.full(n, 0.9, np.float32),
+            points,
+        )
+
+    return make
