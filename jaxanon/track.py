@@ -3,8 +3,8 @@
 A stream goes in, a stream comes out ``look_ahead`` frames later, and no more than that
 is held. Who is who is decided in ``association``; what is hidden is decided here, with
 the frames before and after in view: gaps are filled, the first and the last sighting
-are extended, boxes and keypoints smoothed without lag, and every detected box stays covered
-by the smoothed one. Nothing passes a cut.
+are extended, boxes and keypoints smoothed without lag, and every detected box stays
+covered by the smoothed one. Nothing passes a cut.
 """
 
 from collections import deque
