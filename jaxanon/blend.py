@@ -26,7 +26,7 @@ def match_border(
     faces: Float[Array, "b h w 3"],
     crops: Crops,
     *,
-    reach: float = 0.02,
+    reach: float = 0.008,
     tolerance: float = 0.35,
 ) -> Float[Array, "b h w 3"]:
     """Shifts the colours of painted faces to meet the known ones at the border.
@@ -37,7 +37,8 @@ def match_border(
     Args:
         faces: What the generator painted, in about [-1, 1].
         crops: What it was painted for.
-        reach: Gaussian radius of "nearby", in crop sides.
+        reach: Gaussian radius of "nearby", in crop sides; wider ones see the edges
+            that run along the border, hair against sky, and draw a halo there.
         tolerance: A difference much larger than this, in units of [-1, 1], is an edge
             of the picture that happens to lie on the border, and counts little.
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int32, UInt
 
 from jaxanon import align, blend, models
+from jaxanon.models import keypointer as keypointer_network
 from jaxanon.ops import affine, sample
 from jaxanon.regions import NOBODY, Placement
 from jaxanon.types import Crops
@@ -20,6 +21,9 @@ from jaxanon.weights import Weights
 
 TILE = 512
 """Larger windows are painted in tiles of this side, which bounds memory."""
+
+COARSE = 2048
+"""Larger windows are read with a stride: eight pixels a crop pixel are enough."""
 
 
 def crop(
@@ -44,11 +48,12 @@ def crop(
     """
     corner = np.array([placement.x, placement.y], np.float64)
     window = placement.x, placement.y, placement.side
+    stride = max(placement.side // COARSE, 1)
     return _crop(
-        sample.cut_window(erased, *window),
-        sample.cut_window(owner, *window) == NOBODY,
-        (keypoints - corner).astype(np.float32),
-        affine.translate(placement.to_crop, corner).astype(np.float32),
+        sample.cut_window(erased, *window, stride=stride),
+        sample.cut_window(owner, *window, stride=stride) == NOBODY,
+        ((keypoints - corner) / stride).astype(np.float32),
+        _window_to_crop(placement.to_crop, corner, stride),
         size=size,
     )
 
@@ -119,23 +124,25 @@ def predict_keypoints(
     Returns:
         x y in frame pixels, and the probability that each is visible.
     """
-    size = keypointer.config.resolution
-    side = 3 * max(box[2] - box[0], box[3] - box[1])
-    shift = (box[3] - box[1]) / 4
+    config, size = keypointer.config, keypointer.config.resolution
+    side = config.box_scale * max(box[2] - box[0], box[3] - box[1])
+    shift = config.box_shift * (box[3] - box[1])
     centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + shift])
     low = np.floor(centre - side / 2).astype(int) - 2
     x, y, window = int(low[0]), int(low[1]), sample.window_side(float(side) + 4)
     square = np.concatenate([centre - side / 2, centre + side / 2])
     to_crop = affine.square_to_crop(square, size=size)
-    rows, columns = np.arange(y, y + window), np.arange(x, x + window)
+    stride = max(window // COARSE, 1)
+    rows = np.arange(y + stride // 2, y + window, stride)
+    columns = np.arange(x + stride // 2, x + window, stride)
     inside_rows = (rows >= 0) & (rows < frame.shape[0])
     inside_columns = (columns >= 0) & (columns < frame.shape[1])
     points, probability = _predict(
         keypointer.params,
-        sample.cut_window(frame, x, y, window),
+        sample.cut_window(frame, x, y, window, stride=stride),
         inside_rows[:, None] & inside_columns[None],
-        affine.translate(to_crop, low).astype(np.float32),
-        config=keypointer.config,
+        _window_to_crop(to_crop, low, stride),
+        config=config,
     )
     return np.asarray(points, np.float64) * side + square[:2], np.asarray(probability)
 
@@ -173,13 +180,17 @@ def _overlay(window, owner, index, face, to_crop, region, feather):
 
 @functools.partial(jax.jit, static_argnames="config")
 def _predict(params, window, inside, to_crop, *, config):
-    from jaxanon.models import keypointer as network
-
     nowhere = jnp.full((1, 2), jnp.nan, jnp.float32)
     crops = _crop(window, inside, nowhere, to_crop, size=config.resolution)
     # Outside the frame the crop is 0: the mid-grey that the network was trained with.
-    points, probability = network.predict(config, params, crops.image)
+    points, probability = keypointer_network.predict(config, params, crops.image)
     return points[0], probability[0]
+
+
+def _window_to_crop(to_crop, corner, stride: int):
+    """Makes a map from frame pixels one from the pixels of a window."""
+    moved = affine.translate(to_crop, corner)
+    return (moved * [stride, stride, 1]).astype(np.float32)
 
 
 def _to_image(pixels):

@@ -161,8 +161,10 @@ def run(
         latents: One latent per face, instead of keys.
         options: See ``Options``.
     """
-    if frame.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"Frame of {frame.dtype} must be uint8 or uint16.")
+    if frame.dtype not in (np.uint8, np.uint16) or frame.shape[2:] != (3,):
+        raise ValueError(
+            f"Frame {frame.dtype} {frame.shape} must be uint8 or uint16, [h w 3]."
+        )
     height, width = frame.shape[:2]
     found = regions.find(detections.boxes, height, width, scale=options.mask_scale)
     output = regions.erase(frame, found)
@@ -170,8 +172,8 @@ def run(
     if options.mode == "generate" and len(found):
         if weights is None:
             raise ConfigError("Mode 'generate' needs the weights of a generator.")
-        latents = _latents(keys, latents, len(found), weights, options)
-        failed = _paint(output, detections, found, weights, latents, options)
+        drawn = _latents(keys, latents, len(found), weights, options)
+        failed = _paint(output, detections, found, weights, drawn, options)
     elif options.mode in ("blur", "pixelate"):
         hide = getattr(redact, options.mode)
         for x0, y0, x1, y1 in found[found.any(1)]:
@@ -286,7 +288,7 @@ def _report(detections, found, failed, options) -> tuple[FaceReport, ...]:
     reports = []
     for index, box in enumerate(detections.boxes):
         report = FaceReport(
-            box=tuple(map(float, box)),
+            box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
             score=float(detections.scores[index]),
             keypoints_seen=tuple(np.array(KEYPOINTS)[seen[index]].tolist()),
             mode=options.mode,

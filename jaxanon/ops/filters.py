@@ -1,4 +1,4 @@
-"""Reducing, blurring and filling, on the device: NHWC or ``[... h w c]``, any float dtype."""
+"""Reducing, blurring and filling, on the device: ``[... h w c]``, any float dtype."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

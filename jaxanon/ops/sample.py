@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 Frame = TypeVar("Frame")
 
 
-def window_side(extent: float) -> int:
+def window_side(extent: float | int) -> int:
     """Returns the smallest of the sides 16, 32, 64, ... that holds ``extent`` pixels.
 
     Few sides, because the device functions are compiled once for each.
@@ -20,23 +20,26 @@ def window_side(extent: float) -> int:
     return side
 
 
-def cut_window(frame: Frame, x: int, y: int, side: int) -> Frame:
+def cut_window(frame: Frame, x: int, y: int, side: int, *, stride: int = 1) -> Frame:
     """Cuts a square out of a frame; outside the frame its border pixels are repeated.
 
     Args:
         frame: ``[h w ...]`` of any dtype, on the host or on the device.
         x: Left edge of the window in frame pixels; may be negative.
         y: Top edge.
-        side: Of the window.
+        side: Of the window in frame pixels.
+        stride: Takes the middle one of every so many pixels only.
 
     Returns:
-        ``[side side ...]``, on the host a view where the window is inside the frame.
+        ``[side side ...]`` or, with a stride, as much smaller; on the host a view where
+        the window is inside the frame.
     """
     height, width = frame.shape[:2]  # pyright: ignore[reportAttributeAccessIssue]
     if x >= 0 and y >= 0 and x + side <= width and y + side <= height:
-        return frame[y : y + side, x : x + side]  # pyright: ignore[reportIndexIssue]
-    rows = np.clip(np.arange(y, y + side), 0, height - 1)
-    columns = np.clip(np.arange(x, x + side), 0, width - 1)
+        down = slice(y + stride // 2, y + side, stride)
+        return frame[down, x + stride // 2 : x + side : stride]  # pyright: ignore
+    rows = np.clip(np.arange(y + stride // 2, y + side, stride), 0, height - 1)
+    columns = np.clip(np.arange(x + stride // 2, x + side, stride), 0, width - 1)
     return frame[rows][:, columns]  # pyright: ignore[reportIndexIssue]
 
 
@@ -56,7 +59,7 @@ def bilinear(
     image: Float[Array, "h w c"], points: Float[Array, "*p 2"]
 ) -> Float[Array, "*p c"]:
     """Reads one image at points x y in pixels; outside, the border pixels go on."""
-    low, blend = _split(points)
+    low, blend = _split(points, image.dtype)
     (x0, x1), (y0, y1) = (_taps(low[..., a], (0, 1), image, a) for a in (0, 1))
     right, down = blend[..., :1], blend[..., 1:]
     top = image[y0, x0] * (1 - right) + image[y0, x1] * right
@@ -72,23 +75,22 @@ def bicubic(
     References:
         Keys 1981, Cubic convolution interpolation for digital image processing, eq. 15.
     """
-    low, blend = _split(points)
+    low, blend = _split(points, image.dtype)
     columns, rows = (_taps(low[..., a], (-1, 0, 1, 2), image, a) for a in (0, 1))
     across, down = _cubic(blend[..., :1]), _cubic(blend[..., 1:])
-    lines = [
-        sum(
-            weight * image[row, column]
-            for weight, column in zip(across, columns, strict=True)
-        )
-        for row in rows
-    ]
-    return sum(weight * line for weight, line in zip(down, lines, strict=True))
+    lines = [_mix(across, [image[row, column] for column in columns]) for row in rows]
+    return _mix(down, lines)
 
 
-def _split(points):
+def _mix(weights, values):
+    a, b, c, d = (w * v for w, v in zip(weights, values, strict=True))
+    return a + b + c + d
+
+
+def _split(points, dtype):
     """Splits points into the pixel centre at or before, and the rest in [0, 1)."""
     low = jnp.floor(points - 0.5)
-    return low.astype(jnp.int32), points - 0.5 - low
+    return low.astype(jnp.int32), (points - 0.5 - low).astype(dtype)
 
 
 def _taps(low, offsets, image, axis: int):
