@@ -1,7 +1,8 @@
 """Turns a run into the weights file that ``jaxanon`` loads: ``python -m train.export``.
 
-The file holds the EMA of the generator, its config and, as provenance, the facts of a
-model card: data, licences, images seen, config and metrics.
+The file holds the EMA of the generator, its latent fitted to the training faces, its
+config and, as provenance, the facts of a model card: data, licences, images seen,
+config and metrics.
 """
 
 import argparse
@@ -16,9 +17,10 @@ import numpy as np
 from jaxanon import weights
 from jaxanon.errors import ConfigError, JaxanonError
 from train import config as config_
-from train import data
+from train import data, latent
 from train.config import TrainConfig
 from train.data import Dataset
+from train.latent import fold_latent as fold_latent
 from train.log import read_metrics
 from train.state import TrainState, init_state, with_dtype
 
@@ -32,14 +34,25 @@ def write(
     *,
     dtype: str = "float16",
 ) -> str:
-    """Writes the weights file of a state and returns its hash."""
+    """Writes the weights file of a state and returns its hash.
+
+    Where there is a posterior, the file's generator draws from what it was trained on;
+    see ``train.latent``.
+    """
     params = jax.device_get(state.generator_ema)
+    provenance = facts(config, int(state.step), dataset, workdir)
+    if config.posterior:
+        encoder = jax.device_get(state.generator["encoder"])
+        means, variances = latent.encode_faces(config, encoder, dataset)
+        fitted = latent.fit_latent(means, variances)
+        params = fold_latent(params, *fitted, config.generator.latent_dim)
+        provenance["latent"] = {"fitted_on_faces": len(means)}
     return weights.save(
         path,
         config.generator.kind,
         config.generator,
         params,
-        facts(config, int(state.step), dataset, workdir),
+        provenance,
         dtype=dtype,
     )
 

@@ -53,8 +53,9 @@ def _paint(config, params, crops, z):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode(config, params, crops):
-    return models.encode(config, params, crops.image, crops.mask)[0]
+def encode(config, params, crops):
+    """Returns means and log variances of the posteriors, ``[b 2 z]``."""
+    return jnp.stack(models.encode(config, params, crops.image, crops.mask), 1)
 
 
 def paint(validation: Validation, state: TrainState, seed: int) -> np.ndarray:
@@ -75,7 +76,7 @@ def reconstruct(validation: Validation, state: TrainState) -> np.ndarray:
     config, crops = validation.config, validation.crops
     params = jax.device_get(state.generator_ema)
     encoder = jax.device_get(state.generator["encoder"])
-    z = _in_batches(functools.partial(_encode, config.encoder, encoder), crops)
+    z = _in_batches(functools.partial(encode, config.encoder, encoder), crops)[:, 0]
     return _in_batches(functools.partial(_paint, config.generator, params), crops, z)
 
 
