@@ -37,8 +37,8 @@ def match_border(
     Args:
         faces: What the generator painted, in about [-1, 1].
         crops: What it was painted for.
-        reach: Gaussian radius of "nearby", in crop sides; wider ones see the edges
-            that run along the border, hair against sky, and draw a halo there.
+        reach: Gaussian radius of "nearby", in crop sides, at least a pixel; wider ones
+            see edges beside the border, hair against sky, and draw a halo along it.
         tolerance: A difference much larger than this, in units of [-1, 1], is an edge
             of the picture that happens to lie on the border, and counts little.
 
@@ -46,7 +46,7 @@ def match_border(
         Pérez et al. 2003, Poisson image editing; Farbman et al. 2009, Coordinates for
         instant image cloning, for the membrane that it solves for.
     """
-    sigma = reach * faces.shape[2]
+    sigma = max(reach * faces.shape[2], 1.0)
     mask, keep = crops.mask, 1 - crops.mask
     known, painted = filters.blur(keep, sigma=sigma), filters.blur(mask, sigma=sigma)
     gap = filters.blur(crops.image * keep, sigma=sigma) / jnp.maximum(known, 1e-3)

@@ -29,7 +29,7 @@ def pixelate(region: Region) -> Region:
     A tiny face gets fewer tiles, so that no tile is a copy of one pixel.
     """
     height, width = region.shape[:2]
-    tile = max(max(height, width) / TILES, 4)
+    tile = max(max(height, width) / TILES, 4.0)
     rows, columns = _tiles(height, tile), _tiles(width, tile)
     means = rows @ region.astype(np.float32).transpose(2, 0, 1) @ columns.T
     spread = (rows > 0).T.astype(np.float32) @ means @ (columns > 0)

@@ -1,0 +1,213 @@
+import jax
+import numpy as np
+import pytest
+
+from jaxanon import models, paint, pipeline, regions
+from jaxanon.errors import ConfigError
+from jaxanon.models import keypointer
+from jaxanon.types import KEYPOINTS, Detections
+from jaxanon.weights import Weights
+
+KEY = jax.random.key(0)
+
+
+def noise(height, width, dtype=np.uint8):
+    high = np.iinfo(dtype).max
+    random = np.random.default_rng(0)
+    return random.integers(0, high, (height, width, 3), dtype, endpoint=True)
+
+
+def run(frame, detections, weights, **options):
+    return pipeline.run(
+        frame,
+        detections,
+        weights,
+        keys=pipeline.face_keys(KEY, len(detections.boxes)),
+        options=pipeline.Options(**options),
+    )
+
+
+@pytest.mark.parametrize(
+    "shape, box",
+    [
+        ((40, 50), (0, 0, 50, 40)),
+        ((40, 50), (-10, -10, 12, 12)),
+        ((40, 50), (20, 20, 20.5, 20.5)),
+        ((1, 1), (0, 0, 1, 1)),
+        ((1, 40), (3, -5, 9, 5)),
+    ],
+)
+def test_every_box_is_painted(tiny_weights, found, shape, box):
+    result = run(noise(*shape), found(box), tiny_weights)
+    assert result.frame.shape == (*shape, 3)
+    assert result.faces[0].mode == "generate" and result.faces[0].fallback is None
+
+
+@pytest.mark.parametrize("mode", pipeline.MODES)
+def test_no_face_changes_nothing(tiny_weights, found, mode):
+    frame = noise(9, 7)
+    result = run(frame, found(), tiny_weights, mode=mode)
+    np.testing.assert_array_equal(result.frame, frame)
+    assert result.faces == ()
+
+
+def test_empty_box_is_reported(tiny_weights, found):
+    frame = noise(20, 20)
+    result = run(frame, found((5, 5, 5, 5), (60, 60, 70, 70)), tiny_weights)
+    np.testing.assert_array_equal(result.frame, frame)
+    assert [face.fallback for face in result.faces] == ["none", "none"]
+
+
+@pytest.mark.parametrize("mode", ["black", "blur", "pixelate"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_classical_modes_need_no_weights_and_touch_the_regions_only(found, mode, dtype):
+    frame = noise(40, 40, dtype)
+    result = run(frame, found((10, 12, 30, 28)), None, mode=mode, mask_scale=1.0).frame
+    changed = (result != frame).any(-1)
+    assert changed[12:28, 10:30].mean() > 0.99
+    changed[12:28, 10:30] = False
+    assert not changed.any()
+    assert result.dtype == dtype
+
+
+def test_generating_without_weights_is_refused(found):
+    with pytest.raises(ConfigError, match="weights"):
+        run(noise(20, 20), found((1, 1, 9, 9)), None)
+
+
+def test_batch_size_and_company_do_not_change_a_face(tiny_weights, found):
+    frame = noise(60, 120)
+    boxes = [(5, 5, 17, 20), (60, 10, 70, 24), (100, 30, 112, 44)]
+    alone = run(frame, found(boxes[0]), tiny_weights, batch_size=2).frame
+    together = run(frame, found(*boxes), tiny_weights, batch_size=2).frame
+    np.testing.assert_array_equal(alone[:30, :30], together[:30, :30])
+    one_by_one = run(frame, found(*boxes), tiny_weights, batch_size=1).frame
+    # Another batch size is another program: equal up to rounding.
+    np.testing.assert_allclose(one_by_one.astype(int), together.astype(int), atol=1)
+
+
+def test_key_decides_the_face(tiny_weights, found):
+    frame, face = noise(40, 40), found((10, 10, 24, 26))
+    first, again = (run(frame, face, tiny_weights).frame for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    keys = pipeline.face_keys(jax.random.key(1), 1)
+    other = pipeline.run(frame, face, tiny_weights, keys=keys).frame
+    assert (first != other).any()
+
+
+def test_keys_are_drawn_as_the_latents_they_stand_for(tiny_weights, found):
+    frame, face = noise(40, 40), found((10, 10, 24, 26))
+    (key,) = pipeline.face_keys(KEY, 1)
+    latents = models.sample_latent(key, 1, models.latent_shape(tiny_weights.config))
+    given = pipeline.run(frame, face, tiny_weights, latents=latents).frame
+    np.testing.assert_array_equal(given, run(frame, face, tiny_weights).frame)
+
+
+@pytest.mark.parametrize("given", [{}, {"keys": [], "latents": np.zeros((0, 4))}])
+def test_keys_and_latents_exclude_each_other(tiny_weights, found, given):
+    with pytest.raises(ValueError, match="keys or latents"):
+        pipeline.run(noise(9, 9), found((1, 1, 5, 5)), tiny_weights, **given)
+
+
+def test_pose_leaves_out_the_mouth(tiny_weights, found):
+    frame = noise(40, 40)
+    points = np.full((1, 9, 2), 17.0)
+    points[:, :, 0] += np.arange(9) / 4
+    face = found((10, 10, 24, 26), keypoints=points)
+    moved = points.copy()
+    moved[:, 7:] += 2
+    smiling = found((10, 10, 24, 26), keypoints=moved)
+    seen = run(frame, face, tiny_weights, keypoints="pose")
+    assert seen.faces[0].keypoints_seen == KEYPOINTS[:7]
+    other = run(frame, smiling, tiny_weights, keypoints="pose")
+    np.testing.assert_array_equal(seen.frame, other.frame)
+    assert (seen.frame != run(frame, face, tiny_weights).frame).any()
+
+
+def test_device_failure_blackens_the_face_and_no_other(
+    tiny_weights, found, monkeypatch
+):
+    overlay = paint.overlay
+
+    def fail_first(output, owner, index, *args, **kwargs):
+        overlay(output, owner, index, *args, **kwargs)
+        if index == 0:
+            raise MemoryError("no room")
+
+    monkeypatch.setattr(paint, "overlay", fail_first)
+    frame = np.full((40, 80, 3), 200, np.uint8)
+    faces = found((10, 10, 20, 20), (50, 10, 60, 20))
+    result = run(frame, faces, tiny_weights, mask_scale=1.0)
+    assert not result.frame[10:20, 10:20].any()
+    assert result.frame[10:20, 50:60].any()
+    assert [face.mode for face in result.faces] == ["black", "generate"]
+    assert "no room" in (result.faces[0].why or "")
+
+
+def test_huge_face_is_read_coarsely_but_in_its_place(monkeypatch):
+    y, x = np.mgrid[:200, :250]
+    frame = np.stack([x, y, 200 - y], -1).astype(np.uint8)
+    box, keypoints = np.array([60.0, 70, 130, 150]), np.full((9, 2), 100.0)
+    found = regions.find(np.float32(box[None]), 200, 250, scale=1.1)
+    owner = regions.assign(found, 200, 250)
+    placement = regions.place(box, found[0], keypoints, 200, 250, size=16, feather=0.06)
+    crops = []
+    for limit in (2048, 64):
+        monkeypatch.setattr(paint, "COARSE", limit)
+        crops.append(paint.crop(frame, owner, keypoints, placement, size=16))
+    fine, coarse = crops
+    kept = np.asarray((fine.mask + coarse.mask)[..., 0] == 0)
+    assert kept.mean() > 0.4
+    # A stride of 4 takes pixels half a pixel off: 1 / 255 of the range.
+    np.testing.assert_allclose(fine.image[kept], coarse.image[kept], atol=0.01)
+    np.testing.assert_allclose(fine.keypoints, coarse.keypoints, atol=1e-5)
+
+
+def test_selection_is_by_score():
+    detections = Detections(
+        np.zeros((3, 4), np.float32),
+        np.array([0.1, 0.5, 0.9], np.float32),
+        np.zeros((3, 9, 2), np.float32),
+    )
+    np.testing.assert_array_equal(
+        pipeline.select(detections, score=0.5).scores, detections.scores[1:]
+    )
+
+
+def test_anonymize_shows_eight_bits_to_the_detector(tiny_weights, found):
+    frame = noise(40, 40, np.uint16)
+    shown = []
+
+    def detector(frames):
+        shown.extend(frames)
+        return [found((10, 10, 20, 20))]
+
+    result = pipeline.anonymize(frame, tiny_weights, detector, key=KEY)
+    assert shown[0].dtype == np.uint8 and result.dtype == np.uint16
+    assert (result != frame).any()
+
+
+def test_keypoints_the_detector_lacks_are_filled_in(found, monkeypatch):
+    def predict(config, params, crops):
+        corner = jax.numpy.ones((1, 9, 2)) / 3
+        return corner, jax.numpy.arange(9.0)[None] / 10
+
+    monkeypatch.setattr(keypointer, "predict", predict)
+    network = Weights("keypointer", keypointer.KeypointerConfig(), {}, {}, "")
+    points = np.full((1, 9, 2), np.nan)
+    points[0, 8] = 7
+    faces = found((20, 20, 30, 32), keypoints=points)
+    completed = pipeline.complete_keypoints(noise(50, 50), faces, network).keypoints[0]
+    # The crop is 36 wide around (25, 29): it starts at (7, 11).
+    np.testing.assert_allclose(completed[5:8], [[19, 23]] * 3, atol=1e-3)
+    np.testing.assert_array_equal(completed[8], [7, 7])
+    assert np.isnan(completed[:5]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"mode": "melt"}, {"keypoints": "few"}, {"score": 2.0}, {"mask_scale": 0.5}],
+)
+def test_options_that_are_not_allowed_raise(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        pipeline.Options(**wrong)
