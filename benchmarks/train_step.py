@@ -33,9 +33,7 @@ def main():
     parser.add_argument("--config", default="configs/smoke.py")
     parser.add_argument("--set", nargs="+", default=[], metavar="A.B=C")
     parser.add_argument("--objective", nargs="+", default=[""], help="'' = config's")
-    parser.add_argument(
-        "--batch", nargs="+", type=int, default=[0], help="0: config's"
-    )
+    parser.add_argument("--batch", nargs="+", type=int, default=[0], help="0: config's")
     parser.add_argument("--dtype", nargs="+", default=["auto"])
     parser.add_argument("--steps", type=int, default=0, help="per dispatch")
     parser.add_argument("--repeats", type=int, default=10)
