@@ -11,22 +11,13 @@ References:
     Sauer et al. 2021, equation 2 and section 3.2, https://arxiv.org/abs/2111.01007
 """
 
-import importlib
-from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import cast
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxanon.errors import ConfigError
-from jaxanon.objectives import registry
+from jaxanon.objectives import networks, registry
 from jaxanon.objectives.base import Critic, LossFn, Metrics, Objective, Samples
-
-Features = Callable[[Array], Sequence[Array]]
-"""images [b h w 3] -> feature maps, each [b h' w' c]; pure, and fixed."""
 
 
 def make(
@@ -40,7 +31,7 @@ def make(
         seed: of the random mixtures of channels.
     """
     base = registry.make(objective)
-    network = _random_network() if features == "random" else _resolve(features)
+    network = networks.find(features)
 
     def project(images: Array) -> Array:
         return _project(images, network, seed)
@@ -60,19 +51,8 @@ def make(
     return Objective(projected(base.discriminator), projected(base.generator))
 
 
-def _resolve(name: str) -> Features:
-    module, _, function = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise ConfigError(f"No feature function {name!r}: {error}.") from error
-    if not callable(found):
-        raise ConfigError(f"Feature function {name!r} cannot be called.")
-    return cast(Features, found)
-
-
 def _project(
-    images: Float[Array, "b h w 3"], network: Features, seed: int
+    images: Float[Array, "b h w 3"], network: networks.Features, seed: int
 ) -> Float[Array, "b h w 3"]:
     rng = np.random.default_rng(seed)
     total = jnp.zeros(images.shape, jnp.float32)
@@ -83,32 +63,3 @@ def _project(
         mixed = layer.astype(jnp.float32) @ jnp.asarray(mixture)
         total = total + jax.image.resize(mixed, images.shape, "bilinear")
     return (total / len(maps) ** 0.5).astype(images.dtype)
-
-
-def _random_network() -> Features:
-    """Makes three random 3x3 convolutions with leaky ReLU: full, half, quarter size.
-
-    Their seed is fixed, as a published network's weights would be; ``seed`` of make
-    turns the mixtures of what they give.
-    """
-    rng, depths = np.random.default_rng(2021), (3, 16, 32, 64)
-    kernels = [
-        (rng.normal(size=(3, 3, a, b)) * (2 / (9 * a)) ** 0.5).astype(np.float32)
-        for a, b in pairwise(depths)
-    ]
-
-    def features(images: Array) -> list[Array]:
-        x, maps = images.astype(jnp.float32), []
-        for index, kernel in enumerate(kernels):
-            x = jax.lax.conv_general_dilated(
-                x,
-                jnp.asarray(kernel),
-                (1, 1) if index == 0 else (2, 2),
-                "SAME",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
-            x = jax.nn.leaky_relu(x, 0.2)
-            maps.append(x)
-        return maps
-
-    return features

@@ -13,7 +13,7 @@ from jaxanon.errors import ConfigError
 from jaxanon.objectives.base import Objective, add, every, scale
 
 _PACKAGE = "jaxanon.objectives"
-_NOT_OBJECTIVES = ("base", "penalties", "registry")
+_NOT_OBJECTIVES = ("base", "networks", "penalties", "registry")
 
 
 def names() -> tuple[str, ...]:

@@ -101,6 +101,26 @@ def test_r1_and_r2():
     check(objectives.make("r2", gamma=3.0), 1.5 * 192 * F**2, 0.0, critic=SQUARES)
 
 
+def test_r1_difference():
+    key, shape = jax.random.key(1), (2, 4, 4, 3)
+    noise = np.asarray(jax.random.normal(key, shape))
+    critic = objectives.Critic(lambda images: 5 * images.mean((1, 2, 3)))
+    slope = 5 * noise.mean((1, 2, 3))
+    made = objectives.make("r1_difference", gamma=3.0, sigma=0.5)
+    check(made, 1.5 * slope**2, 0.0, critic=critic)
+    slope = 5 * (noise * np.asarray(HALF_MASK)).mean((1, 2, 3))
+    made = objectives.make("r1_difference", gamma=3.0, sigma=0.5, masked=True)
+    check(made, 1.5 * slope**2, 0.0, critic=critic)
+
+
+def test_r1_difference_is_r1_on_average():
+    made = objectives.make("r1_difference", gamma=2.0, sigma=1e-3)
+    many = SAMPLES._replace(real=jnp.full((4000, 4, 4, 3), 0.5))
+    loss, _ = made.discriminator(SQUARES, many, jax.random.key(2), 0)
+    # |2x|^2 over 48 numbers; the mean of 4000 squares is off by 2 % or so.
+    np.testing.assert_allclose(loss.mean(), 48.0, rtol=0.08)
+
+
 def test_epsilon():
     check(objectives.make("epsilon", weight=0.1), 0.1 * R**2, 0.0)
 
@@ -136,7 +156,15 @@ def test_l1():
     check(made, 0.0, [1.875, 1.25])
 
 
-@pytest.mark.parametrize("name", ["l1", "feature_matching"])
+def test_perceptual():
+    # Of two_maps' maps both differ by |R - F| = 1.5, 1, at any weight of channels.
+    made = objectives.make("perceptual", features=f"{__name__}.two_maps")
+    check(made, 0.0, [1.5, 1.0])
+    made = objectives.make("perceptual", features=f"{__name__}.tripled")
+    check(made, 0.0, [0.5 * (4.5 + 1.5), 0.5 * (3.0 + 1.0)])
+
+
+@pytest.mark.parametrize("name", ["l1", "feature_matching", "perceptual"])
 def test_reconstruction_is_preferred_to_the_fake(name):
     samples = SAMPLES._replace(reconstruction=flat(R))
     check(objectives.make(name), 0.0, 0.0, samples=samples)
@@ -147,13 +175,14 @@ def test_feature_matching():
     check(objectives.make("feature_matching"), 0.0, [3.0, 2.0])
 
 
-def test_feature_matching_does_not_move_the_wanted_features():
+@pytest.mark.parametrize("name", ["feature_matching", "perceptual"])
+def test_wanted_features_are_not_moved(name):
     def loss(samples):
-        made = objectives.make("feature_matching")
+        made = objectives.make(name)
         return made.generator(MEAN, samples, jax.random.key(1), 0)[0].sum()
 
     gradient = jax.grad(loss)(SAMPLES)
-    assert not gradient.real.any() and gradient.fake.all()
+    assert not gradient.real.any() and gradient.fake.any()
 
 
 def test_diversity():
@@ -167,6 +196,11 @@ def test_diversity():
 def two_maps(images):
     """Is a feature network: half the image's width in one map, its negative in two."""
     return [images[:, :, ::2], jnp.concatenate([-images, -images], -1)]
+
+
+def tripled(images):
+    """Is a feature network: three times the first pixels, and the image itself."""
+    return [3 * images[:, :1], images]
 
 
 def test_projected():
