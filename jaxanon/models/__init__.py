@@ -112,7 +112,7 @@ def discriminator_features(
 ) -> list[Float[Array, "b i j c"]]:
     """Returns the discriminator's features of every grid, finest first."""
     _, features = Discriminator(config).apply({"params": params}, images, condition)  # type: ignore[misc]
-    return features
+    return features  # type: ignore[return-value]
 
 
 def init_encoder(key: jax.Array, config: EncoderConfig) -> Params:
