@@ -1,6 +1,7 @@
 """What each command does: loads what it needs once, then goes file by file."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -217,7 +218,7 @@ def _load_tools(
 ) -> _Tools:
     """Starts the device and loads what this run needs, and no more."""
     device = runtime.start(args.device)
-    from jaxanon import detect, files, pipeline, weights
+    from jaxanon import detect, files, paint, pipeline, weights
 
     options = _options(args)
     generates = options.mode == "generate"
@@ -233,6 +234,16 @@ def _load_tools(
             glance = detect.make(args.detector, factors=(1.0, 0.5))
         if generates:
             keypointer = pipeline.to_device(weights.load("keypointer"))
+    if generator and detector:
+        # Detection leaves Python idle: meanwhile the generator is compiled.
+        threading.Thread(
+            target=paint.warm_up,
+            args=(generator,),
+            kwargs={
+                "batch_size": options.batch_size,
+                "match_border": options.match_border,
+            },
+        ).start()
     key = files.base_key(getattr(args, "seed", None))
     return _Tools(generator, detector, keypointer, glance, options, key, device)
 

@@ -4,7 +4,9 @@ This is the one file of the library that compiles, and where NumPy meets JAX. Sh
 are few: windows have the sides of ``sample.window_side``, batches one size.
 """
 
+import contextlib
 import functools
+import threading
 from collections.abc import Sequence
 
 import jax
@@ -16,11 +18,17 @@ from jaxanon import align, blend, models
 from jaxanon.models import keypointer as keypointer_network
 from jaxanon.ops import affine, sample
 from jaxanon.regions import NOBODY, Placement
-from jaxanon.types import Crops
+from jaxanon.types import KEYPOINTS, Crops
 from jaxanon.weights import Weights
 
 TILE = 512
 """Larger windows are painted in tiles of this side, which bounds memory."""
+
+FAILURES = (jax.errors.JaxRuntimeError, MemoryError)
+"""What a device may answer to one face; that face then stays black."""
+
+PAINTING = threading.Lock()
+"""One thread compiles and the others wait, rather than each compiling the same."""
 
 COARSE = 2048
 """Larger windows are read with a stride: eight pixels a crop pixel are enough."""
@@ -73,15 +81,36 @@ def paint(
     """
     padding = [0] * (batch_size - len(crops))
     chosen = [*range(len(crops)), *padding]
-    faces, finite = _paint(
-        weights.params,
-        [crops[i] for i in chosen],
-        [latents[i] for i in chosen],
-        config=weights.config,
-        match_border=match_border,
-    )
+    with PAINTING:
+        faces, finite = _paint(
+            weights.params,
+            [crops[i] for i in chosen],
+            [latents[i] for i in chosen],
+            config=weights.config,
+            match_border=match_border,
+        )
     checked = np.asarray(finite)
     return [faces[i] if checked[i] else None for i in range(len(crops))]
+
+
+def default_batch_size() -> int:
+    """Says how many faces are painted per call where nobody chooses."""
+    return 1 if jax.default_backend() == "cpu" else 16
+
+
+def warm_up(weights: Weights, *, batch_size: int | None, match_border: bool) -> None:
+    """Paints an empty crop, for a thread to compile the generator ahead of use."""
+    config, n = weights.config, len(KEYPOINTS)
+    square = (1, config.resolution, config.resolution)
+    shapes = ((*square, 3), (*square, 1), (1, n, 2), (1, n), (1, 2, 3))
+    with contextlib.suppress(*FAILURES):  # It fails again where it is told of.
+        paint(
+            [Crops(*(jnp.zeros(shape, jnp.float32) for shape in shapes))],
+            [jnp.zeros(models.latent_shape(config), jnp.float32)],
+            weights,
+            batch_size=batch_size or default_batch_size(),
+            match_border=match_border,
+        )
 
 
 def overlay(

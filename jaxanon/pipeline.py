@@ -23,8 +23,6 @@ from jaxanon.weights import Weights
 
 MODES = ("generate", "black", "blur", "pixelate")
 POSE = tuple(name for name in KEYPOINTS if "mouth" not in name)
-FAILURES = (jax.errors.JaxRuntimeError, MemoryError)
-"""What a device may answer to one face; that face then stays black."""
 
 
 def _check_choice(name: str, value, choices) -> None:
@@ -220,7 +218,7 @@ def _paint(output, detections, found, weights, latents, options) -> dict[int, st
         )
         for i in todo
     }
-    count = options.batch_size or (1 if jax.default_backend() == "cpu" else 16)
+    count = options.batch_size or paint.default_batch_size()
     failed: dict[int, str] = {}
     for batch in (todo[start : start + count] for start in range(0, len(todo), count)):
         try:
@@ -235,7 +233,7 @@ def _paint(output, detections, found, weights, latents, options) -> dict[int, st
                 batch_size=count,
                 match_border=options.match_border,
             )
-        except FAILURES as error:
+        except paint.FAILURES as error:
             failed |= dict.fromkeys(batch, f"{type(error).__name__}: {error}")
             continue
         for i, face in zip(batch, faces, strict=True):
@@ -253,7 +251,7 @@ def _overlay(output, owner, index, face, placement, region, options) -> str | No
         paint.overlay(
             output, owner, index, face, placement, region, feather=options.feather
         )
-    except FAILURES as error:
+    except paint.FAILURES as error:
         x0, y0, x1, y1 = region
         output[y0:y1, x0:x1][owner[y0:y1, x0:x1] == index] = 0
         return f"{type(error).__name__}: {error}"

@@ -86,6 +86,13 @@ def test_batch_size_and_company_do_not_change_a_face(tiny_weights, found):
     np.testing.assert_allclose(one_by_one.astype(int), together.astype(int), atol=1)
 
 
+def test_warming_up_compiles_what_is_used(tiny_weights, found):
+    paint._paint.clear_cache()
+    paint.warm_up(tiny_weights, batch_size=None, match_border=True)
+    run(noise(40, 40), found((10, 10, 30, 30)), tiny_weights)
+    assert paint._paint._cache_size() == 1
+
+
 def test_key_decides_the_face(tiny_weights, found):
     frame, face = noise(40, 40), found((10, 10, 24, 26))
     first, again = (run(frame, face, tiny_weights).frame for _ in range(2))

@@ -79,6 +79,14 @@ def test_save_into_a_missing_folder_names_it(tmp_path, params):
         weights.save(tmp_path / "nowhere" / "w", KIND, CONFIG, params, {})
 
 
+@pytest.mark.parametrize("name", weights.names())
+def test_shipped_weights_are_those_of_their_config(tmp_path, name):
+    # Under another path all is checked, which loading by name leaves to this test.
+    copy = tmp_path / "copy"
+    copy.write_bytes((weights.ASSETS / f"{name}.safetensors").read_bytes())
+    assert weights.load(copy).sha256 == weights.load(name).sha256
+
+
 def test_missing_file_lists_the_shipped_names():
     with pytest.raises(WeightsError, match="No weights nobody.*shipped"):
         weights.load("nobody")
