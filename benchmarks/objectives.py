@@ -31,16 +31,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from jaxanon import metrics, models, objectives
+from jaxanon import align, blend, metrics, models, objectives
 from jaxanon.objectives import base
-from train import augment, data, parallel, state, step
+from train import augment, data, parallel, state
 from train import config as configs
 from train.faces import take
 
 TINY = configs.TrainConfig(
     generator=models.GeneratorConfig(resolution=32, widths=(16, 32), blocks=1),
     discriminator=models.DiscriminatorConfig(resolution=32, widths=(16, 32)),
-    posterior=False,
+    posterior=0.0,
     batch_size=8,
     images=320,
     data=configs.DataConfig(drawn=64),
@@ -108,9 +108,9 @@ def paint(config: configs.TrainConfig, params, faces, *, batch: int = 16):
             keys[:, 0], part, plain, keypoint_score=config.data.keypoint_score
         )
         shape = models.latent_shape(config.generator)
-        condition = step.to_condition(crops)
+        condition = align.condition(crops)
         made = [
-            step.inpaint(
+            blend.inpaint(
                 models.generate(
                     config.generator,
                     params,

@@ -23,7 +23,7 @@ def get_config() -> TrainConfig:
     return TrainConfig(
         name="deepprivacy_v1",
         generator=DeepPrivacyConfig(),
-        posterior=False,
+        posterior=0.0,
         objective=(("wgan_gp", {"weight": 10.0, "epsilon": 0.001}),),
         reconstruction=(),
         background=0.0,

@@ -1,15 +1,12 @@
-"""What a training run is: frozen dataclasses, and strict overrides of their fields.
+"""What a training run is: frozen dataclasses.
 
 Durations are in images seen, so that they mean the same at any batch size.
 """
 
-import ast
 import dataclasses
-import difflib
 import hashlib
 import importlib.util
 import json
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 from jaxanon import models
 from jaxanon.errors import ConfigError
 from jaxanon.models.deepprivacy import DeepPrivacyConfig
+from train.overrides import override as override
 
 
 @dataclass(frozen=True)
@@ -94,11 +92,13 @@ class TrainConfig:
         default_factory=models.DiscriminatorConfig
     )
     encoder: models.EncoderConfig = field(default_factory=models.EncoderConfig)
-    posterior: bool = True
-    """Every other face's z comes from the encoder, so that reconstruction is asked of
-    the generator without making it ignore z; False = a plain conditional GAN."""
+    posterior: float = 0.5
+    """Share of the batch whose z comes from the encoder, so that reconstruction can be
+    asked of the generator without making it ignore z: 1/n of it, 1 = all; 0 = a plain
+    conditional GAN."""
     objective: Any = ("non_saturating", ("r1", {"gamma": 1.0, "every": 16}))
-    """For ``jaxanon.objectives.make``: a name or a list of terms; on all faces."""
+    """For ``jaxanon.objectives.make``: a name or a list of terms; on all faces. () =
+    nothing adversarial: a variational autoencoder, and no discriminator is run."""
     reconstruction: Any = (("l1", 10.0), ("feature_matching", 10.0))
     """The same, on the faces whose z comes from the encoder; () = none."""
     background: float = 2.0
@@ -106,7 +106,7 @@ class TrainConfig:
     second: bool = False
     """Paints every face with another z too, which the term ``diversity`` needs."""
     kl: float = 0.05
-    """Weight of the divergence of q(z|face) from the prior, per latent dimension."""
+    """Weight of the divergence of q(z|face) from the prior, in nats per face."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     generator_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -158,21 +158,6 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     return override(module.get_config(), overrides)
 
 
-def override(config: Any, overrides: Sequence[str]) -> Any:
-    """Returns a config with fields replaced, e.g. by ``generator.blocks=1``.
-
-    Raises:
-        ConfigError: a field is unknown (the nearest one is named) or the value is of
-            another type.
-    """
-    for text in overrides:
-        path, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"Override {text!r} is not of the form a.b=value.")
-        config = _replace(config, path.strip().split("."), value.strip(), path.strip())
-    return config
-
-
 def as_dict(config: Any) -> dict[str, Any]:
     """Returns the fields as JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
@@ -186,9 +171,12 @@ def digest(config: Any) -> str:
 
 def check(config: TrainConfig, devices: int) -> None:
     """Raises ConfigError when the sizes of a run do not fit together."""
-    parts = devices * config.accumulate * (2 if config.posterior else 1)
+    if not config.objective and not (config.posterior and config.reconstruction):
+        raise ConfigError("Nothing to learn: neither objective nor reconstruction.")
+    every = stride(config)
+    parts = devices * config.accumulate * every
     if config.batch_size < 1 or config.batch_size % parts:
-        halves = " x 2 (posterior)" if config.posterior else ""
+        halves = f" x {every} (posterior)" if every > 1 else ""
         raise ConfigError(
             f"Batch size {config.batch_size} must be divisible by {parts}: {devices} "
             f"devices x {config.accumulate} (accumulate){halves}."
@@ -205,69 +193,24 @@ def check(config: TrainConfig, devices: int) -> None:
     if config.posterior and shape != (config.encoder.latent_dim,):
         raise ConfigError(
             f"encoder.latent_dim {config.encoder.latent_dim} does not fit the "
-            f"generator's latent of shape {shape}: change it or set posterior=False."
+            f"generator's latent of shape {shape}: change it or set posterior=0."
         )
     if config.dtype not in ("auto", "float32", "bfloat16"):
         raise ConfigError(f"dtype {config.dtype!r} is not auto, float32 or bfloat16.")
 
 
-def _replace(config: Any, names: Sequence[str], text: str, path: str) -> Any:
-    known = [f.name for f in dataclasses.fields(config)]
-    name = names[0]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"do you mean {near[0]!r}?" if near else f"allowed: {', '.join(known)}."
-        raise ConfigError(f"Unknown field {path!r} ({name!r}): {hint}")
-    value = getattr(config, name)
-    if dataclasses.is_dataclass(value) != (len(names) > 1):
-        what = "has fields of its own" if len(names) == 1 else "has no fields"
-        raise ConfigError(f"Field {path!r}: {name!r} {what}.")
-    if len(names) > 1:
-        new = _replace(value, names[1:], text, path)
-    else:
-        new = _parse(text, typing.get_type_hints(type(config))[name], path)
-    try:
-        return dataclasses.replace(config, **{name: new})
-    except ValueError as error:
-        raise ConfigError(f"Field {path!r} cannot be {text!r}: {error}") from error
+def stride(config: TrainConfig) -> int:
+    """Returns n where every n-th face's z comes from the encoder; 1 where none does.
 
-
-def _parse(text: str, hint: Any, path: str) -> Any:
-    """Reads a value of a type, or says what the type is."""
-    if hint is str:
-        return text
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = {"true": True, "false": False}.get(text.lower(), text)
-    value = _coerce(value, hint)
-    if value is None:
-        name = getattr(hint, "__name__", str(hint)) if not _args(hint) else str(hint)
-        raise ConfigError(f"Field {path!r} is a {name}; {text!r} is not.")
-    return value
-
-
-def _coerce(value: Any, hint: Any) -> Any:
-    """Returns the value as the type asks for it, None where it is of another type."""
-    args = _args(hint)
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple):
-            value = (value,)
-        kinds = (args[0],) * len(value) if args[-1] is ... else args
-        values = tuple(map(_coerce, value, kinds))
-        return None if len(kinds) != len(value) or None in values else values
-    if typing.get_origin(hint) is typing.Literal:
-        return value if value in args else None
-    if args:  # A union.
-        found = (_coerce(value, arg) for arg in args)
-        return next((v for v in found if v is not None), None)
-    if hint is float and type(value) is int:
-        return float(value)
-    return value if hint is Any or type(value) is hint else None
-
-
-def _args(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint)
+    Raises:
+        ConfigError: the share is not one of 0, 1, 1/2, 1/3, ...
+    """
+    if config.posterior == 0:
+        return 1
+    every = round(1 / config.posterior) if 0 < config.posterior <= 1 else 0
+    if not every or abs(every * config.posterior - 1) > 1e-6:
+        raise ConfigError(f"posterior {config.posterior} is not 0 or 1/n.")
+    return every
 
 
 def from_dict(config: Any, values: Mapping[str, Any]) -> Any:

@@ -44,7 +44,7 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Makes Adam with the schedule of the config."""
 
-    def learning_rate(count: jax.Array) -> jax.Array:
+    def learning_rate(count: Any) -> jax.Array:
         images = jnp.asarray(count, jnp.float32) * run.batch_size
         rate = jnp.float32(config.learning_rate)
         if config.warmup_images:

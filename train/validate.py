@@ -10,13 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxanon import models
+from jaxanon import align, blend, models
 from jaxanon.types import Crops
 from train import augment, log
 from train.config import TrainConfig
 from train.data import Dataset
 from train.state import TrainState
-from train.step import inpaint, to_condition
 
 SHOWN = 8
 BATCH = 16
@@ -31,8 +30,8 @@ class Validation(NamedTuple):
 
 def make_validation(config: TrainConfig, dataset: Dataset) -> Validation:
     """Reads evenly spaced held-out faces."""
-    count = min(config.evaluate_faces, dataset.size)
-    chosen = np.linspace(0, dataset.size - 1, count).astype(int)
+    chosen = spread(dataset.size, config.evaluate_faces)
+    count = len(chosen)
     faces = [dataset.read(int(index)) for index in chosen]
     faces = jax.tree.map(lambda *leaves: np.stack(leaves), *faces)
     keys = jax.random.split(jax.random.key(0), count)
@@ -47,9 +46,15 @@ def make_validation(config: TrainConfig, dataset: Dataset) -> Validation:
     return Validation(config, jax.device_get(crops))
 
 
+def spread(size: int, count: int) -> np.ndarray:
+    """Returns the indices of evenly spaced faces of a set; at most all."""
+    return np.linspace(0, size - 1, min(count, size)).astype(int)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _paint(config, params, crops, z):
-    return inpaint(models.generate(config, params, to_condition(crops), z), crops)
+    faces = models.generate(config, params, align.condition(crops), z)
+    return blend.inpaint(faces, crops)
 
 
 @functools.partial(jax.jit, static_argnums=0)

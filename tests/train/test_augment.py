@@ -13,6 +13,7 @@ QUIET = augment.NOTHING
 FACES = drawn.draw_set(4, 16).faces
 
 
+@functools.cache  # Compiles.
 def crops(**settings):
     config = dataclasses.replace(QUIET, **settings)
     keys = jax.random.split(jax.random.key(0), 4)

@@ -57,3 +57,19 @@ def test_batch_must_divide_over_devices_and_parts():
     bad = config.override(TrainConfig(), ["batch_size=30", "accumulate=2"])
     with pytest.raises(ConfigError, match="30 must be divisible by 32"):
         config.check(bad, 8)
+
+
+@pytest.mark.parametrize(("share", "every"), [(0.0, 1), (1.0, 1), (0.5, 2), (1 / 3, 3)])
+def test_share_of_posteriors_is_every_nth_face(share, every):
+    assert config.stride(TrainConfig(posterior=share)) == every
+
+
+@pytest.mark.parametrize("share", [-1.0, 0.4, 2.0, float("nan")])
+def test_other_shares_are_refused(share):
+    with pytest.raises(ConfigError, match="not 0 or 1/n"):
+        config.check(TrainConfig(posterior=share), 1)
+
+
+def test_a_run_must_have_something_to_learn():
+    with pytest.raises(ConfigError, match="Nothing to learn"):
+        config.check(TrainConfig(objective=(), posterior=0.0), 1)

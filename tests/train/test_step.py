@@ -1,0 +1,50 @@
+"""What a step consists of: traced, never compiled."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from jaxanon import models
+from train import config as config_
+from train import drawn, state, step
+
+
+def trace(config):
+    """Returns the shapes of the next state and the names of the metrics."""
+    first = jax.eval_shape(lambda: state._init_state(config))
+    faces = drawn.draw_set(config.batch_size, 8).faces
+    after, metrics = jax.eval_shape(step.make_step(config), first, faces)
+    assert jax.tree.structure(after) == jax.tree.structure(first)
+    return set(metrics)
+
+
+def test_without_adversary_no_discriminator_is_run(tiny, monkeypatch):
+    def refuse(*_):
+        pytest.fail("The discriminator was run.")
+
+    monkeypatch.setattr(models, "discriminate", refuse)
+    monkeypatch.setattr(models, "discriminator_features", refuse)
+    for parts in (1, 2):
+        config = dataclasses.replace(
+            tiny, objective=(), posterior=1.0, accumulate=parts, kl=0.1
+        )
+        config_.check(config, 1)
+        metrics = trace(config)
+        assert {"l1", "kl", "background_l1", "generator_loss"} <= metrics
+        assert not {name for name in metrics if name.startswith(("discr", "adv"))}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_encoder_looks_at_its_share_of_the_batch(tiny, monkeypatch, share):
+    seen, encode = [], models.encode
+
+    def count(config, params, images, mask):
+        seen.append(len(images))
+        return encode(config, params, images, mask)
+
+    monkeypatch.setattr(models, "encode", count)
+    metrics = trace(dataclasses.replace(tiny, posterior=share))
+    assert seen == ([round(share * tiny.batch_size)] if share else [])
+    assert ("kl" in metrics) == ("l1" in metrics) == (share > 0)
+    assert {"discriminator_loss", "adversarial_loss"} <= metrics

@@ -1,0 +1,165 @@
+"""What a step differentiates: the networks and objectives of a config, bound."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxanon import align, blend, models, objectives
+from jaxanon.objectives import Critic, Samples
+from jaxanon.types import Condition, Crops
+from train import augment
+from train.config import TrainConfig, stride
+from train.state import Params
+
+Metrics = dict[str, jax.Array]
+
+
+class Batch(NamedTuple):
+    """What one update, or a part of it, looks at."""
+
+    crops: Crops
+    noise: jax.Array
+    """[b *z], z itself, or the noise of a posterior's sample."""
+    second: jax.Array
+    """[b *z]."""
+    keys: jax.Array
+    """[b], for what the discriminator sees."""
+    key: jax.Array
+    """For the objectives."""
+
+
+class Painted(NamedTuple):
+    """What the generator made of a batch."""
+
+    faces: jax.Array
+    """[b h w 3], as painted, unmasked."""
+    second: jax.Array | None
+    divergence: jax.Array
+    """[n], of the n posteriors from the prior; empty without a posterior."""
+
+
+class Losses(NamedTuple):
+    """The functions that a step differentiates."""
+
+    paint: Callable[..., Painted]
+    """(generator params, batch)."""
+    discriminator: Callable[..., tuple[jax.Array, Metrics]] | None
+    """(discriminator params, painted, batch, step) -> (loss, metrics); None where
+    nothing is adversarial, so that there is nothing for a discriminator to learn."""
+    generator: Callable[..., tuple[jax.Array, Metrics]]
+    """(painted, discriminator params, batch, step) -> (loss, metrics)."""
+
+
+def make_losses(config: TrainConfig) -> Losses:
+    """Binds the networks and the objectives of a config."""
+    return Losses(
+        paint=functools.partial(_paint, config),
+        discriminator=_discriminator_loss(config) if config.objective else None,
+        generator=_generator_loss(config),
+    )
+
+
+def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
+    crops, z, divergence = batch.crops, batch.noise, jnp.zeros(0)
+    if config.posterior:
+        known = slice(None, None, stride(config))
+        mean, log_variance = models.encode(
+            config.encoder, params["encoder"], crops.image[known], crops.mask[known]
+        )
+        z = z.at[known].set(mean + jnp.exp(log_variance / 2) * z[known])
+        terms = mean**2 + jnp.exp(log_variance) - 1 - log_variance
+        divergence = 0.5 * terms.sum(-1)
+    generate = functools.partial(
+        models.generate, config.generator, params["generator"], align.condition(crops)
+    )
+    second = generate(batch.second) if config.second else None
+    return Painted(generate(z), second, divergence)
+
+
+def _discriminator_loss(config: TrainConfig) -> Callable:
+    adversarial = objectives.make(config.objective)
+
+    def loss(
+        params: Params, painted: Painted, batch: Batch, step: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        critic = bind_critic(config, params, batch)
+        samples = _samples(painted, batch.crops)
+        losses, metrics = adversarial.discriminator(critic, samples, batch.key, step)
+        return losses.mean(), metrics | {"discriminator_loss": losses.mean()}
+
+    return loss
+
+
+def _generator_loss(config: TrainConfig) -> Callable:
+    adversarial = objectives.make(config.objective) if config.objective else None
+    reconstruct = config.posterior and config.reconstruction
+    reconstruction = objectives.make(config.reconstruction) if reconstruct else None
+
+    def loss(
+        painted: Painted, params: Params, batch: Batch, step: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        samples = _samples(painted, batch.crops)
+        total, metrics = jnp.float32(0), {}
+        if adversarial is not None:
+            critic = bind_critic(config, params, batch)
+            terms, metrics = adversarial.generator(critic, samples, batch.key, step)
+            total = terms.mean()
+            metrics = metrics | {"adversarial_loss": total}
+        if reconstruction is not None:
+            few, samples_ = _reconstructed(config, batch, samples)
+            critic = bind_critic(config, params, few)
+            terms, more = reconstruction.generator(critic, samples_, few.key, step)
+            total, metrics = total + terms.mean(), more | metrics
+        if config.posterior:
+            metrics["kl"] = painted.divergence.mean()
+            total = total + config.kl * metrics["kl"]
+        kept = jnp.abs(painted.faces - samples.real) * (1 - samples.mask)
+        total = total + config.background * kept.mean()
+        return total, metrics | {"background_l1": kept.mean(), "generator_loss": total}
+
+    return loss
+
+
+def bind_critic(config: TrainConfig, params: Params, batch: Batch) -> Critic:
+    """Binds the discriminator to its parameters, the conditions and transforms."""
+    network, condition = config.discriminator, align.condition(batch.crops)
+
+    def view(images: jax.Array) -> tuple[jax.Array, Condition]:
+        if not config.augment.critic:
+            return images, condition
+
+        def one(key: jax.Array, image: jax.Array, seen: Condition):
+            images, seen = augment.transform(key, image[None], seen, config.augment)
+            return images[0], seen
+
+        return jax.vmap(one)(batch.keys, images, condition)
+
+    return Critic(
+        lambda images: models.discriminate(network, params, *view(images)),
+        lambda images: models.discriminator_features(network, params, *view(images)),
+    )
+
+
+def _samples(painted: Painted, crops: Crops) -> Samples:
+    second = painted.second
+    return Samples(
+        real=crops.image,
+        fake=blend.inpaint(painted.faces, crops),
+        mask=crops.mask,
+        second=None if second is None else blend.inpaint(second, crops),
+    )
+
+
+def _reconstructed(
+    config: TrainConfig, batch: Batch, samples: Samples
+) -> tuple[Batch, Samples]:
+    """Selects the faces whose z comes from the encoder."""
+    every = stride(config)
+    crops, keys, chosen = jax.tree.map(
+        lambda x: x[::every], (batch.crops, batch.keys, samples)
+    )
+    few = batch._replace(crops=crops, keys=keys)
+    return few, chosen._replace(reconstruction=chosen.fake)
