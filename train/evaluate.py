@@ -15,17 +15,17 @@ import jax
 import numpy as np
 
 from jaxanon import detect, weights
-from jaxanon.errors import JaxanonError
-from jaxanon.metrics import embedding, keypoints, report, seam
+from jaxanon.errors import ConfigError, JaxanonError
+from jaxanon.metrics import embedding, keypoints, reidentification, report, seam
 from jaxanon.types import Crops, Detections
-from train import data, export, validate
+from train import data, export, fdf, latent, validate
 from train.config import DataConfig, TrainConfig
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.evaluate", description=__doc__.splitlines()[0]
+        prog="python -m train.evaluate", description=(__doc__ or "").splitlines()[0]
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--weights", help="a file, or the name of shipped weights")
@@ -65,70 +65,144 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.workdir:
         config, state = export.read_state(arguments.workdir)
         generator, params = config.generator, jax.device_get(state.generator_ema)
+        if config.posterior:
+            trained = data.open_dataset(config.data, "train", generator.resolution)
+            params, _ = latent.fit_and_fold(config, state, params, trained)
         name = str(arguments.workdir)
     else:
         loaded = weights.load(arguments.weights)
         config, generator, params = TrainConfig(), loaded.config, loaded.params
         name = loaded.sha256
-    source = config.data
+    source = dataclasses.replace(config.data, resident=False)
     if arguments.data:
-        source = DataConfig(path=arguments.data, validation=arguments.data)
+        path = arguments.data
+        source = DataConfig(path=path, validation=path, resident=False)
     dataset = data.open_dataset(source, "validation", generator.resolution)
     run = dataclasses.replace(
         config, generator=generator, evaluate_faces=arguments.faces
     )
     crops = validate.make_validation(run, dataset).crops
+    chosen = validate.spread(dataset.size, arguments.faces)
+    facts = read_facts(source.validation or source.path, generator.resolution, chosen)
     painted = [
         validate.paint_faces(generator, params, crops, seed)
         for seed in range(arguments.latents)
     ]
-    return {"weights": name, "faces": len(crops.mask)} | measure(
-        crops, painted, arguments
-    )
+    values = measure(crops, painted, facts, arguments)
+    return {"weights": name, "faces": len(crops.mask)} | values
+
+
+def read_facts(path: str, resolution: int, chosen: np.ndarray) -> list[dict[str, Any]]:
+    """Reads what ``fdf_metainfo.json`` says of faces; {} where there is nothing."""
+    try:
+        folder = fdf.open_folder(fdf.find_split(path, "val"), resolution)
+    except ConfigError:  # Another kind of data set.
+        return [{} for _ in chosen]
+    file = Path(folder.files[0]).parents[2] / "fdf_metainfo.json"
+    entries = json.loads(file.read_text()) if file.is_file() else {}
+    return [entries.get(folder.files[int(index)].stem, {}) for index in chosen]
 
 
 def measure(
-    crops: Crops, painted: list[np.ndarray], arguments: argparse.Namespace
-) -> dict[str, float]:
-    """Measures painted crops against real ones."""
+    crops: Crops,
+    painted: list[np.ndarray],
+    facts: list[dict[str, Any]],
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """Measures painted crops against real ones, of all faces and by their source."""
     real, made = _to_uint8(crops.image), [_to_uint8(images) for images in painted]
     mask = np.asarray(crops.mask)
-    values: dict[str, float] = {}
-    for label, images in (("", painted[0]), ("_floor", np.asarray(crops.image))):
-        error = seam.measure(images, mask).error
-        values[f"seam_error{label}"] = float(np.nanmean(error))
     detector = detect.make(arguments.detector)
-    truth = _detect(detector, real, mask, arguments.score)
-    found = [_detect(detector, images, mask, arguments.score) for images in made]
-    values["detected"] = float(np.mean([np.isfinite(f).any((1, 2)) for f in found]))
-    values["detected_floor"] = float(np.mean(np.isfinite(truth).any((1, 2))))
-    side = real.shape[1]
+    truth, *found = (
+        _detect(detector, images, mask, arguments.score) for images in (real, *made)
+    )
     visible = np.asarray(crops.visible)[..., None] > 0
-    wanted = np.where(visible, np.asarray(crops.keypoints) * side, np.nan)
+    wanted = np.where(visible, np.asarray(crops.keypoints) * real.shape[1], np.nan)
     # The masks are 1.1 times the faces; see augment.NOTHING.
     widths = mask[..., 0].max(1).sum(1) / 1.1
-    for label, points in (("", found[0]), ("_floor", truth)):
-        errors = keypoints.errors(points, wanted, widths=widths)
-        if np.isfinite(errors).any():
-            values[f"keypoint_error{label}"] = keypoints.median(errors)
+    rows = {  # One number per latent and face.
+        "seam_error": [seam.measure(images, mask).error for images in painted],
+        "seam_error_floor": [seam.measure(np.asarray(crops.image), mask).error],
+        "detected": [np.isfinite(points).any((1, 2)) for points in found],
+        "detected_floor": [np.isfinite(truth).any((1, 2))],
+        "keypoint_error": [
+            keypoints.errors(points, wanted, widths=widths) for points in found
+        ],
+        "keypoint_error_floor": [keypoints.errors(truth, wanted, widths=widths)],
+    }
+    values: dict[str, Any] = {}
     if arguments.embedding:
-        values |= _embed(arguments.embedding, real, made, truth, found, wanted)
-    return {name: round(value, 5) for name, value in values.items()}
+        people = name_people(facts)
+        points = [np.where(np.isfinite(p), p, wanted) for p in (truth, *found)]
+        values, scores = _embed(arguments.embedding, real, made, points, people)
+        rows["reidentified"] = [
+            np.where(np.isfinite(s), s >= values["threshold"], np.nan) for s in scores
+        ]
+    tables = {name: np.stack(list(row)) for name, row in rows.items()}
+    values |= summarize(tables) | {"by_source": by_source(tables, facts)}
+    return _round(values)
 
 
-def _embed(path, real, made, truth, found, wanted) -> dict[str, float]:
-    """Compares identities and distributions on the features of a face recogniser."""
+def name_people(facts: list[dict[str, Any]]) -> np.ndarray:
+    """Numbers the people; who is not named is somebody else than all the others."""
+    names = [
+        (fact.get("source", ""), fact.get("identity") or f"face {index}")
+        for index, fact in enumerate(facts)
+    ]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names])
+
+
+def summarize(tables: dict[str, np.ndarray]) -> dict[str, float]:
+    """Takes the median of keypoint errors and the mean of all else, where known."""
+    values = {}
+    for name, table in tables.items():
+        known = np.asarray(table, np.float64)[np.isfinite(table)]
+        if len(known):
+            middle = np.median if name.startswith("keypoint") else np.mean
+            values[name] = float(middle(known))
+    return values
+
+
+def by_source(
+    tables: dict[str, np.ndarray], facts: list[dict[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """Summarises the faces of each source by themselves."""
+    sources = np.array([str(fact.get("source", "")) for fact in facts])
+    result = {}
+    for source in sorted(set(sources) - {""}):
+        its = sources == source
+        part = summarize({name: table[:, its] for name, table in tables.items()})
+        result[source] = {"faces": int(its.sum())} | part
+    return result
+
+
+def _embed(
+    path: str, real: np.ndarray, made: list[np.ndarray], points, people: np.ndarray
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Compares identities and distributions on the features of a face recogniser.
+
+    Args:
+        path: Of the recogniser.
+        real: The originals.
+        made: For each latent, the painted faces.
+        points: Keypoints of the originals and of the painted faces. Where a face was
+            not found again, those that were asked for.
+        people: Who the originals are.
+
+    Returns:
+        Numbers for the report; and for each latent the cosines to the originals.
+    """
     embed = embedding.load(path)
-    # Where a face is not found again, it is cut by the keypoints that were asked for.
-    points = [np.where(np.isfinite(p), p, wanted) for p in (truth, *found)]
-    originals = embed(list(real), points[0])
-    faces = np.stack(
-        [embed(list(x), p) for x, p in zip(made, points[1:], strict=True)], 1
+    originals, *faces = (
+        embed(list(images), p) for images, p in zip((real, *made), points, strict=True)
     )
-    people = np.arange(len(real))
-    values = report.identity(originals=originals, painted=faces, people=people)
+    stacked = np.stack(faces, 1)
+    values = report.identity(originals=originals, painted=stacked, people=people)
+    values["people"] = len(set(people))
     rng = np.random.default_rng(0)
-    return values | report.distribution(rng, real=originals, painted=faces[:, 0])
+    values |= report.distribution(rng, real=originals, painted=faces[0])
+    return values, [reidentification.cosine(face, originals) for face in faces]
 
 
 def _detect(detector, images, mask, score: float) -> np.ndarray:
@@ -147,8 +221,15 @@ def _detect(detector, images, mask, score: float) -> np.ndarray:
     return points
 
 
+def _round(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _round(value) for name, value in values.items()}
+    return round(values, 5) if isinstance(values, float) else values
+
+
 def _to_uint8(images: Any) -> np.ndarray:
-    return np.uint8(np.clip((np.asarray(images) + 1) * 127.5 + 0.5, 0, 255))
+    scaled = (np.asarray(images) + 1) * 127.5 + 0.5
+    return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

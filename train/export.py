@@ -42,11 +42,8 @@ def write(
     params = jax.device_get(state.generator_ema)
     provenance = facts(config, int(state.step), dataset, workdir)
     if config.posterior:
-        encoder = jax.device_get(state.generator["encoder"])
-        means, variances = latent.encode_faces(config, encoder, dataset)
-        fitted = latent.fit_latent(means, variances)
-        params = fold_latent(params, *fitted, config.generator.latent_dim)
-        provenance["latent"] = {"fitted_on_faces": len(means)}
+        params, count = latent.fit_and_fold(config, state, params, dataset)
+        provenance["latent"] = {"fitted_on_faces": count}
     return weights.save(
         path,
         config.generator.kind,

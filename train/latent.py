@@ -22,6 +22,7 @@ from jaxanon.errors import ConfigError
 from train import augment, faces, validate
 from train.config import TrainConfig
 from train.data import Dataset
+from train.state import TrainState
 
 FACES = 4096
 
@@ -82,6 +83,21 @@ def fold_latent(
     return {**params, "style_0": {**params["style_0"], "Dense_0": new}}
 
 
+def fit_and_fold(
+    config: TrainConfig, state: TrainState, params: Any, dataset: Dataset
+) -> tuple[Any, int]:
+    """Folds the fitted Gaussian of a run's posteriors into generator parameters.
+
+    Returns:
+        The parameters, and on how many faces it was fitted.
+    """
+    encoder = jax.device_get(state.generator["encoder"])
+    means, variances = encode_faces(config, encoder, dataset)
+    mean, covariance = fit_latent(means, variances)
+    dim = config.generator.latent_dim
+    return fold_latent(params, mean, covariance, dim), len(means)
+
+
 def encode_faces(
     config: TrainConfig, encoder: Any, dataset: Dataset, *, count: int = FACES
 ) -> tuple[Float[np.ndarray, "n z"], Float[np.ndarray, "n z"]]:
@@ -89,7 +105,7 @@ def encode_faces(
     score = config.data.keypoint_score
     size = min(validate.BATCH, dataset.size)
     count = max(size, min(count, dataset.size) // size * size)
-    chosen = np.linspace(0, dataset.size - 1, count).astype(int).reshape(-1, size)
+    chosen = validate.spread(dataset.size, count).reshape(-1, size)
     keys = jax.random.split(jax.random.key(0), size)
     augment_ = jax.jit(
         functools.partial(augment.augment, config=augment.NOTHING, keypoint_score=score)
