@@ -8,7 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -97,7 +97,8 @@ def stream_batches(
 
     local = share.stop - share.start
     source = _Share(dataset, seed, batch_size, share)
-    batches = grain.MapDataset.source(source).batch(local, batch_fn=faces.stack)
+    mapped = grain.MapDataset.source(source)  # type: ignore[arg-type]
+    batches = mapped.batch(local, batch_fn=faces.stack)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4 * threads)
     iterator = iter(batches.to_iter_dataset(options))
     iterator.set_state({"next_index": first_step})
@@ -135,7 +136,7 @@ def _find_validation(path: str) -> str:
 
 
 def _in_memory(face_set: FaceSet) -> Dataset:
-    resident, licences = face_set
+    resident, licences = face_set.faces, face_set.licences
     return Dataset(
         len(resident.images),
         resident,
@@ -145,7 +146,8 @@ def _in_memory(face_set: FaceSet) -> Dataset:
 
 
 def _open_packed(path: str, config: DataConfig, resolution: int) -> Dataset:
-    packed, licences = faces.load(path)
+    face_set = faces.load(path)
+    packed, licences = face_set.faces, face_set.licences
     kept = faces.select_licences(licences, config.licences)
     if len(kept) < len(licences):
         packed = faces.take(packed, kept)
@@ -157,7 +159,7 @@ def _open_packed(path: str, config: DataConfig, resolution: int) -> Dataset:
         shape = (n, resolution, factor, resolution, factor, 3)
         small = packed.images.reshape(shape).mean((2, 4), dtype=np.float32)
         packed = packed._replace(images=np.uint8(small + 0.5))
-    return _in_memory(FaceSet(packed, [licences[i] for i in kept]))
+    return _in_memory(FaceSet(packed, [str(licences[int(i)]) for i in kept]))
 
 
 def _open_records(
@@ -166,7 +168,7 @@ def _open_records(
     """Opens records of ``train.fdf_builder``; pictures are decoded here, by Pillow."""
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(path)
+    builder: Any = tfds.builder_from_directory(path)
     name = next((s for s in SPLITS[split] if s in builder.info.splits), None)
     if name is None:
         there = ", ".join(builder.info.splits)
@@ -177,7 +179,7 @@ def _open_records(
     kept = faces.select_licences(licences, config.licences)
 
     def read(index: int) -> Faces:
-        record = source[int(kept[index])]
+        record: Any = source[int(kept[index])]
         with Image.open(io.BytesIO(record["image"])) as picture:
             image = np.asarray(picture.convert("RGB"))
         if image.shape != (resolution, resolution, 3):

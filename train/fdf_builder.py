@@ -25,7 +25,7 @@ class Fdf(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     # Nothing is downloaded; to look these up, TFDS would import importlib_resources.
     url_infos: ClassVar[dict] = {}
-    code_path = Path(__file__)
+    code_path: Path | None = Path(__file__)
     pkg_dir_path = None
 
     def __init__(
@@ -119,7 +119,7 @@ def build(
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.fdf_builder", description=__doc__.splitlines()[0]
+        prog="python -m train.fdf_builder", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("folder", type=Path, help="with train/ and val/, or one split")
     parser.add_argument("-o", "--output", type=Path, required=True)

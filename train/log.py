@@ -4,7 +4,7 @@ import html
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,11 @@ class Log:
             write_report(self.workdir)
 
 
-def make_grid(columns: list[np.ndarray]) -> np.ndarray:
+def make_grid(columns: Sequence[Any]) -> np.ndarray:
     """Puts batches of images in [-1, 1] side by side, one column each, as uint8."""
     rows = np.concatenate([np.asarray(c) for c in columns], axis=2)
     rows = rows.reshape(-1, *rows.shape[2:])
-    return np.uint8(np.clip((rows + 1) * 127.5 + 0.5, 0, 255))
+    return np.clip((rows + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:

@@ -74,7 +74,7 @@ def cut_faces(
 ) -> Iterator[dict[str, Any]]:
     """Writes the crops of one photo and yields what is known of each face."""
     if pixels.dtype == np.uint16:
-        pixels = np.uint8(pixels // 257)
+        pixels = (pixels // 257).astype(np.uint8)
     pixels = np.ascontiguousarray(pixels)
     found = detector([pixels])[0]
     sides = np.max(found.boxes[:, 2:] - found.boxes[:, :2], axis=1, initial=0)
@@ -176,7 +176,7 @@ def read_journal(path: Path, settings: dict) -> dict[str, dict]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m train.prepare", description=__doc__.splitlines()[0]
+        prog="python -m train.prepare", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
