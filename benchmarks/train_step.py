@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--batch", nargs="+", type=int, default=[0], help="0: config's")
     parser.add_argument("--dtype", nargs="+", default=["auto"])
     parser.add_argument("--steps", type=int, default=0, help="per dispatch")
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=0, help="0: 3 on CPU, else 10")
     parser.add_argument("--peak", type=float, default=0.0, help="TFLOP/s of a device")
     arguments = parser.parse_args()
     base = config_.load(arguments.config, arguments.set)
@@ -75,7 +75,7 @@ def measure(config, arguments):
     state, metrics = update(state, resident, items)
     jax.block_until_ready(state)
     seconds = []
-    for _ in range(arguments.repeats):
+    for _ in range(arguments.repeats or (3 if backend == "cpu" else 10)):
         items = jax.device_put(parallel.shard(next(batches)), parallel.by_device())
         start = time.perf_counter()
         state, metrics = update(state, resident, items)
