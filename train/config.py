@@ -88,7 +88,7 @@ class TrainConfig:
     name: str = "unnamed"
     seed: int = 0
     generator: Any = field(default_factory=models.GeneratorConfig)
-    discriminator: models.DiscriminatorConfig = field(
+    discriminator: models.AnyDiscriminator = field(
         default_factory=models.DiscriminatorConfig
     )
     encoder: models.EncoderConfig = field(default_factory=models.EncoderConfig)
@@ -107,6 +107,9 @@ class TrainConfig:
     """Paints every face with another z too, which the term ``diversity`` needs."""
     kl: float = 0.05
     """Weight of the divergence of q(z|face) from the prior, in nats per face."""
+    latent: float = 0.0
+    """Weight of |E(G(c, z)) - z| on the faces painted from the prior, so that z can be
+    read off the face (Zhu et al. 2017, BicycleGAN)."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     generator_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -226,6 +229,8 @@ def from_dict(config: Any, values: Mapping[str, Any]) -> Any:
         old = getattr(config, name)
         if isinstance(value, Mapping) and value.get("kind") == "deepprivacy_v1":
             old = DeepPrivacyConfig()
+        if isinstance(value, Mapping) and value.get("kind") == "projected":
+            old = models.ProjectedConfig()
         if dataclasses.is_dataclass(old):
             new[name] = from_dict(old, value)
         else:

@@ -36,12 +36,12 @@ def write(
 ) -> str:
     """Writes the weights file of a state and returns its hash.
 
-    Where there is a posterior, the file's generator draws from what it was trained on;
-    see ``train.latent``.
+    Where all latents were posteriors, the file's generator draws from their sum; see
+    ``train.latent``.
     """
     params = jax.device_get(state.generator_ema)
     provenance = facts(config, int(state.step), dataset, workdir)
-    if config.posterior:
+    if config.posterior == 1:  # Else the generator has seen N(0, I) itself.
         params, count = latent.fit_and_fold(config, state, params, dataset)
         provenance["latent"] = {"fitted_on_faces": count}
     return weights.save(

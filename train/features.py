@@ -53,7 +53,7 @@ def _run(node: onnx_file.Node, values: dict[str, Array], params) -> Array:
     kernel, attributes = params[node.inputs[1]], node.attributes
     stride, pad = attributes["strides"][0], attributes["pads"][0]
     if attributes["group"][0] == kernel.shape[0] > 1:
-        x = depthwise(kernel[:, 0].transpose(1, 2, 0), stride)(x)
+        x = depthwise(kernel[:, 0].transpose(1, 2, 0), stride, pad)(x)
     elif kernel.shape[2:] == (1, 1) and stride == 1:
         x = x @ jnp.asarray(kernel[:, :, 0, 0].T)
     else:
@@ -68,21 +68,24 @@ def _run(node: onnx_file.Node, values: dict[str, Array], params) -> Array:
 
 
 def depthwise(
-    kernel: Float[np.ndarray, "3 3 c"], stride: int
+    kernel: Float[np.ndarray, "k k c"], stride: int, before: int
 ) -> Callable[[Array], Array]:
     """Makes a convolution of each channel by itself, with a fixed kernel.
 
-    As nine shifted products, forward and backward: on a CPU many times as fast as
-    XLA's grouped convolution and its gradient.
+    As shifted products, forward and backward: on a CPU many times as fast as XLA's
+    grouped convolution and its gradient.
 
     Args:
-        kernel: Of the channels.
+        kernel: Of the channels; its side k is odd.
         stride: 1 or 2; height and width must be multiples of it.
+        before: How many zeros are put before the first row and column.
     """
+    side = len(kernel)
+    after = side - stride - before
 
     @jax.custom_vjp
     def convolve(x: Array) -> Array:
-        return _shifted(x, kernel, stride)
+        return _shifted(x, kernel, stride, (before, after))
 
     def forward(x: Array) -> tuple[Array, None]:
         return convolve(x), None
@@ -91,18 +94,20 @@ def depthwise(
         if stride == 2:  # Zeros between, so that each slope is back at its pixel.
             zero, between = jnp.zeros((), slope.dtype), (0, 1, 1)
             slope = jax.lax.pad(slope, zero, ((0, 0, 0), between, between, (0, 0, 0)))
-        return (_shifted(slope, kernel[::-1, ::-1], 1),)
+        around = (side - 1 - before, before)
+        return (_shifted(slope, kernel[::-1, ::-1], 1, around),)
 
     convolve.defvjp(forward, backward)
     return convolve
 
 
-def _shifted(x: Array, kernel: np.ndarray, stride: int) -> Array:
-    height, width = (side // stride * stride for side in x.shape[1:3])
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+def _shifted(x: Array, kernel: np.ndarray, stride: int, pad: tuple[int, int]) -> Array:
+    side, (height, width) = len(kernel), x.shape[1:3]
+    height, width = height + sum(pad) - side + 1, width + sum(pad) - side + 1
+    padded = jnp.pad(x, ((0, 0), pad, pad, (0, 0)))
     parts = [
         padded[:, i : i + height : stride, j : j + width : stride] * kernel[i, j]
-        for i in range(3)
-        for j in range(3)
+        for i in range(side)
+        for j in range(side)
     ]
     return functools.reduce(jnp.add, parts)

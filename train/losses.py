@@ -12,7 +12,7 @@ from jaxanon.objectives import Critic, Samples
 from jaxanon.types import Condition, Crops
 from train import augment
 from train.config import TrainConfig, stride
-from train.state import Params
+from train.state import Params, find_look
 
 Metrics = dict[str, jax.Array]
 
@@ -39,6 +39,9 @@ class Painted(NamedTuple):
     second: jax.Array | None
     divergence: jax.Array
     """[n], of the n posteriors from the prior; empty without a posterior."""
+    lost: jax.Array
+    """[m], how far the encoder's guess is from the z of each face painted from the
+    prior; empty where that is not asked."""
 
 
 class Losses(NamedTuple):
@@ -76,7 +79,22 @@ def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
         models.generate, config.generator, params["generator"], align.condition(crops)
     )
     second = generate(batch.second) if config.second else None
-    return Painted(generate(z), second, divergence)
+    faces = generate(z)
+    return Painted(faces, second, divergence, _lost(config, params, batch, faces))
+
+
+def _lost(
+    config: TrainConfig, params: Params, batch: Batch, faces: jax.Array
+) -> jax.Array:
+    """Measures how much of z the encoder, which does not learn here, reads back."""
+    rest = [i for i in range(len(faces)) if i % max(stride(config), 1)]
+    if not (config.posterior and config.latent and rest):
+        return jnp.zeros(0)
+    encoder = jax.lax.stop_gradient(params["encoder"])
+    rest = jnp.array(rest)
+    mask = batch.crops.mask[rest]
+    mean, _ = models.encode(config.encoder, encoder, faces[rest], mask)
+    return jnp.abs(mean - batch.noise[rest]).mean(-1)
 
 
 def _discriminator_loss(config: TrainConfig) -> Callable:
@@ -116,6 +134,9 @@ def _generator_loss(config: TrainConfig) -> Callable:
         if config.posterior:
             metrics["kl"] = painted.divergence.mean()
             total = total + config.kl * metrics["kl"]
+        if len(painted.lost):
+            metrics["latent_l1"] = painted.lost.mean()
+            total = total + config.latent * metrics["latent_l1"]
         kept = jnp.abs(painted.faces - samples.real) * (1 - samples.mask)
         total = total + config.background * kept.mean()
         return total, metrics | {"background_l1": kept.mean(), "generator_loss": total}
@@ -137,9 +158,18 @@ def bind_critic(config: TrainConfig, params: Params, batch: Batch) -> Critic:
 
         return jax.vmap(one)(batch.keys, images, condition)
 
+    look = find_look(config)
+
+    def judge(images: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        images, seen = view(images)
+        return models.discriminate(
+            network, params, look(images) if look else images, seen
+        )
+
     return Critic(
-        lambda images: models.discriminate(network, params, *view(images)),
-        lambda images: models.discriminator_features(network, params, *view(images)),
+        lambda images: judge(images)[0].mean(-1),
+        lambda images: judge(images)[1],
+        lambda images: judge(images)[0],
     )
 
 

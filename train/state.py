@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxanon import models
+from jaxanon.objectives import networks
 from train.config import OptimizerConfig, TrainConfig
 
 Params = Any
@@ -81,7 +82,9 @@ def _init_state(config: TrainConfig) -> TrainState:
     generator = {"generator": models.init_generator(key_generator, config.generator)}
     if config.posterior:
         generator["encoder"] = models.init_encoder(key_encoder, config.encoder)
-    discriminator = models.init_discriminator(key_discriminator, config.discriminator)
+    discriminator = models.init_discriminator(
+        key_discriminator, config.discriminator, find_look(config)
+    )
     generator_optimizer, discriminator_optimizer = make_optimizers(config)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -92,6 +95,13 @@ def _init_state(config: TrainConfig) -> TrainState:
         discriminator_opt=discriminator_optimizer.init(discriminator),
         key=key_run,
     )
+
+
+def find_look(config: TrainConfig) -> models.Look | None:
+    """Finds the fixed network through which the discriminator sees, if any."""
+    if isinstance(config.discriminator, models.ProjectedConfig):
+        return networks.find(config.discriminator.features)
+    return None
 
 
 def count_parameters(params: Params) -> int:

@@ -4,7 +4,7 @@
 Images are NHWC in [-1, 1], parameters are nested dicts of float32 arrays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,14 +14,19 @@ from jaxtyping import Array, Float
 from jaxanon.models.discriminator import (
     Discriminator,
     Encoder,
+    ProjectedDiscriminator,
 )
 from jaxanon.models.discriminator import DiscriminatorConfig as DiscriminatorConfig
 from jaxanon.models.discriminator import EncoderConfig as EncoderConfig
+from jaxanon.models.discriminator import ProjectedConfig as ProjectedConfig
 from jaxanon.models.generator import Generator
 from jaxanon.models.generator import GeneratorConfig as GeneratorConfig
 from jaxanon.types import KEYPOINTS, Condition
 
 Params = Mapping[str, Any]
+AnyDiscriminator = DiscriminatorConfig | ProjectedConfig
+Look = Callable[[Array], Sequence[Array]]
+"""images [b h w 3] -> maps of a fixed network."""
 
 
 def empty_condition(batch: int, resolution: int) -> Condition:
@@ -87,32 +92,47 @@ def sample_latent(
     return truncation * jax.random.normal(key, (batch, *shape))
 
 
-def init_discriminator(key: jax.Array, config: DiscriminatorConfig) -> Params:
-    """Draws the parameters of a discriminator."""
+def init_discriminator(
+    key: jax.Array, config: AnyDiscriminator, look: Look | None = None
+) -> Params:
+    """Draws the parameters of a discriminator.
+
+    Args:
+        key: A typed random key.
+        config: Of it.
+        look: The fixed network through which a projected one sees.
+    """
     condition = empty_condition(1, config.resolution)
-    return Discriminator(config).init(key, condition.image, condition)["params"]
+    seen, network = condition.image, _discriminator(config)
+    if look is not None:
+        shapes = jax.eval_shape(look, condition.image)
+        seen = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), list(shapes))
+    return network.init(key, seen, condition)["params"]
 
 
 def discriminate(
-    config: DiscriminatorConfig,
-    params: Params,
-    images: Float[Array, "b h w 3"],
-    condition: Condition,
-) -> Float[Array, "b"]:
-    """Scores images given their condition; higher means more real."""
-    scores, _ = Discriminator(config).apply({"params": params}, images, condition)  # type: ignore[misc]
-    return scores
+    config: AnyDiscriminator, params: Params, seen: Any, condition: Condition
+) -> tuple[Float[Array, "b n"], list[Float[Array, "b _ _ _"]]]:
+    """Scores images given their condition; higher means more real.
+
+    Args:
+        config: Of the discriminator.
+        params: Of it.
+        seen: Images ``[b h w 3]`` or, for a ``ProjectedConfig``, the maps of them.
+        condition: What the generator was given.
+
+    Returns:
+        Scores, one or several for each image, and features, finest first.
+    """
+    network = _discriminator(config)
+    scores, features = network.apply({"params": params}, seen, condition)  # type: ignore[misc]
+    return scores.reshape(len(scores), -1), features
 
 
-def discriminator_features(
-    config: DiscriminatorConfig,
-    params: Params,
-    images: Float[Array, "b h w 3"],
-    condition: Condition,
-) -> list[Float[Array, "b i j c"]]:
-    """Returns the discriminator's features of every grid, finest first."""
-    _, features = Discriminator(config).apply({"params": params}, images, condition)  # type: ignore[misc]
-    return features  # type: ignore[return-value]
+def _discriminator(config: AnyDiscriminator) -> Discriminator | ProjectedDiscriminator:
+    if isinstance(config, ProjectedConfig):
+        return ProjectedDiscriminator(config)
+    return Discriminator(config)
 
 
 def init_encoder(key: jax.Array, config: EncoderConfig) -> Params:

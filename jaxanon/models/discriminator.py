@@ -1,8 +1,9 @@
-"""The networks that only training needs: the discriminator and the face encoder."""
+"""The networks that only training needs: discriminators and the face encoder."""
 
 from dataclasses import dataclass
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -21,6 +22,20 @@ class DiscriminatorConfig:
     keypoints: int = 9
     whole: bool = True
     """Whether the crop is scored as a whole too, or only its parts: their texture."""
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class ProjectedConfig:
+    """The shape of a discriminator that sees the maps of a fixed network."""
+
+    kind: str = "projected"
+    resolution: int = 128
+    features: str = "train.efficientnet.mixed"
+    """Dotted name of a function from images to maps."""
+    width: int = 96
+    """Channels of each judge."""
+    keypoints: int = 9
     dtype: str = "float32"
 
 
@@ -88,6 +103,87 @@ class Discriminator(nn.Module):
         x = layers.leaky_relu(layers.Dense(config.widths[-1])(x.reshape(len(x), -1)))
         score = layers.Dense(1, gain=0.5)(x)[:, 0]
         return score + local, features
+
+
+class NormalizedConv(nn.Module):
+    """A convolution whose kernel, as a matrix, is divided by its largest gain.
+
+    The gain is found anew each time by a few power iterations, so that there is no
+    state beside the parameters.
+
+    References:
+        Miyato et al. 2018, Spectral normalization, https://arxiv.org/abs/1802.05957
+    """
+
+    width: int
+    kernel: int = 3
+    stride: int = 1
+    padding: str = "SAME"
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b i j d"]:
+        """Convolves and adds a bias."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.width)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.width,))
+        matrix = kernel.reshape(-1, self.width)
+        right = jnp.cos(jnp.arange(self.width) ** 2 + 1.0)
+        for _ in range(4):
+            left = matrix @ right
+            right = left @ matrix
+            right = right / (jnp.linalg.norm(right) + 1e-12)
+        gain = jnp.linalg.norm(matrix @ jax.lax.stop_gradient(right))
+        x = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            (kernel / (gain + 1e-12)).astype(self.dtype),
+            (self.stride, self.stride),
+            self.padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return x + bias.astype(self.dtype)
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Scores pictures by the maps that a fixed network makes of them.
+
+    One small judge for every map, each of which halves its map down to a grid of
+    4 x 4 and scores each place of it.
+
+    References:
+        Sauer et al. 2021, Projected GANs converge faster, section 3,
+        https://arxiv.org/abs/2111.01007
+    """
+
+    config: ProjectedConfig
+
+    @nn.compact
+    def __call__(
+        self, maps: list[Float[Array, "b _ _ _"]], condition: Condition
+    ) -> tuple[Float[Array, "b n"], list[Float[Array, "b _ _ d"]]]:
+        """Returns all scores, higher for real, and the judges' first features."""
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        scores, features = [], []
+        for judge, x in enumerate(maps):
+            size = x.shape[1]
+            known = layers.keypoint_maps(
+                condition.keypoints[:, : config.keypoints],
+                condition.visible[:, : config.keypoints],
+                size=size,
+            )
+            b, side = len(x), config.resolution // size
+            mask = condition.mask.reshape(b, size, side, size, side, 1).mean((2, 4))
+            x = jnp.concatenate([x.astype(dtype), known, mask], -1)
+            x = NormalizedConv(config.width, 1, dtype=dtype, name=f"enter_{judge}")(x)
+            features.append(x)
+            while x.shape[1] > 4:
+                x = NormalizedConv(config.width, 4, 2, dtype=dtype)(
+                    layers.leaky_relu(x)
+                )
+            x = NormalizedConv(config.width, 3, dtype=dtype)(layers.leaky_relu(x))
+            x = NormalizedConv(1, 1, dtype=dtype)(layers.leaky_relu(x))
+            scores.append(x.astype(jnp.float32).reshape(b, -1))
+        return jnp.concatenate(scores, -1), features
 
 
 class Encoder(nn.Module):

@@ -29,10 +29,19 @@ class Critic(NamedTuple):
     """images [b h w 3] -> scores [b]; higher = more real."""
     features: Callable[[Array], Sequence[Array]] = _no_features
     """images [b h w 3] -> inner feature maps, each [b ...]."""
+    parts: Callable[[Array], Array] | None = None
+    """images [b h w 3] -> scores [b n] by part and scale, of which ``scores`` is the
+    mean, where the critic has such."""
 
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b"]:
         """Scores images, in float32."""
         return self.scores(images).astype(jnp.float32)
+
+    def by_part(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b n"]:
+        """Scores the parts of images, in float32; n = 1 where there are no parts."""
+        if self.parts is None:
+            return self(images)[:, None]
+        return self.parts(images).astype(jnp.float32)
 
 
 class Samples(NamedTuple):

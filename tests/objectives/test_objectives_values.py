@@ -225,3 +225,17 @@ def test_projected_random_features_keep_the_shape_and_the_scale():
     made.generator(critic, samples, jax.random.key(0), 0)
     assert seen[0].shape == images.shape
     assert 0.3 < float(seen[0].std()) < 3
+
+
+def test_hinge_is_the_mean_over_the_parts_of_a_picture():
+    critic = objectives.Critic(
+        lambda images: images.mean((1, 2, 3)),
+        parts=lambda images: images.mean((1, 3)) * 3,
+    )
+    made = objectives.make("hinge")
+    real = jnp.asarray([[0.0, 1.0]]).reshape(1, 1, 2, 1) * jnp.ones((1, 1, 2, 3))
+    samples = objectives.Samples(real=real, fake=-real, mask=jnp.ones((1, 1, 2, 1)))
+    loss, _ = made.discriminator(critic, samples, jax.random.key(0), 0)
+    np.testing.assert_allclose(loss, [1.0])  # Parts 0 and 3: (2 x 1 + 2 x 0) / 2.
+    loss, _ = made.generator(critic, samples, jax.random.key(0), 0)
+    np.testing.assert_allclose(loss, [1.5])

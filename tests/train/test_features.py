@@ -8,10 +8,12 @@ from jaxanon.detect import centerface_jax
 from train import features
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_depthwise_is_the_grouped_convolution_and_so_is_its_gradient(stride):
+@pytest.mark.parametrize(
+    ("side", "stride", "before"), [(3, 1, 1), (3, 2, 1), (3, 2, 0), (5, 2, 1)]
+)
+def test_depthwise_is_the_grouped_convolution_and_its_gradient(side, stride, before):
     rng = np.random.default_rng(0)
-    kernel = rng.normal(size=(3, 3, 2)).astype(np.float32)
+    kernel = rng.normal(size=(side, side, 2)).astype(np.float32)
     x = jnp.asarray(rng.normal(size=(1, 6, 4, 2)), jnp.float32)
 
     def plain(x):
@@ -19,12 +21,12 @@ def test_depthwise_is_the_grouped_convolution_and_so_is_its_gradient(stride):
             x,
             jnp.asarray(kernel)[:, :, None],
             (stride, stride),
-            [(1, 1), (1, 1)],
+            [(before, side - stride - before)] * 2,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=2,
         )
 
-    ours, pull = jax.vjp(features.depthwise(kernel, stride), x)
+    ours, pull = jax.vjp(features.depthwise(kernel, stride, before), x)
     theirs, pull_theirs = jax.vjp(plain, x)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     slope = jnp.asarray(rng.normal(size=ours.shape), jnp.float32)

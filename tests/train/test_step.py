@@ -24,7 +24,6 @@ def test_without_adversary_no_discriminator_is_run(tiny, monkeypatch):
         pytest.fail("The discriminator was run.")
 
     monkeypatch.setattr(models, "discriminate", refuse)
-    monkeypatch.setattr(models, "discriminator_features", refuse)
     for parts in (1, 2):
         config = dataclasses.replace(
             tiny, objective=(), posterior=1.0, accumulate=parts, kl=0.1
@@ -48,3 +47,19 @@ def test_encoder_looks_at_its_share_of_the_batch(tiny, monkeypatch, share):
     assert seen == ([round(share * tiny.batch_size)] if share else [])
     assert ("kl" in metrics) == ("l1" in metrics) == (share > 0)
     assert {"discriminator_loss", "adversarial_loss"} <= metrics
+
+
+def test_encoder_finds_z_again_on_the_faces_of_the_prior(tiny):
+    assert "latent_l1" in trace(dataclasses.replace(tiny, posterior=0.5, latent=1.0))
+    assert "latent_l1" not in trace(dataclasses.replace(tiny, posterior=1.0, latent=1.0))
+
+
+def test_projected_discriminator_trains_in_the_same_step(tiny):
+    seen = models.ProjectedConfig(resolution=8, width=4, features=f"{__name__}.look")
+    config = dataclasses.replace(tiny, discriminator=seen, objective="hinge")
+    assert {"score_real", "adversarial_loss"} <= trace(config)
+    assert config_.from_dict(tiny, config_.as_dict(config)) == config
+
+
+def look(images):
+    return [images[:, ::2, ::2]]
