@@ -126,7 +126,7 @@ def discriminate(
     """
     network = _discriminator(config)
     scores, features = network.apply({"params": params}, seen, condition)  # type: ignore[misc]
-    return scores.reshape(len(scores), -1), features
+    return scores.reshape(len(scores), -1), features  # type: ignore[return-value]
 
 
 def _discriminator(config: AnyDiscriminator) -> Discriminator | ProjectedDiscriminator:

@@ -51,7 +51,9 @@ def test_encoder_looks_at_its_share_of_the_batch(tiny, monkeypatch, share):
 
 def test_encoder_finds_z_again_on_the_faces_of_the_prior(tiny):
     assert "latent_l1" in trace(dataclasses.replace(tiny, posterior=0.5, latent=1.0))
-    assert "latent_l1" not in trace(dataclasses.replace(tiny, posterior=1.0, latent=1.0))
+    assert "latent_l1" not in trace(
+        dataclasses.replace(tiny, posterior=1.0, latent=1.0)
+    )
 
 
 def test_projected_discriminator_trains_in_the_same_step(tiny):
