@@ -22,7 +22,7 @@ def get_config() -> TrainConfig:
         faces128.get_config(),
         name="faces128_preview",
         generator=GeneratorConfig(widths=(32, 64, 128, 192, 192), blocks=1),
-        discriminator=ProjectedConfig(width=64),
+        discriminator=ProjectedConfig(),
         encoder=EncoderConfig(widths=(32, 64, 128, 192)),
         posterior=0.5,
         objective="hinge",

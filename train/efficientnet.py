@@ -29,8 +29,8 @@ STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
 """Of the sixteen blocks."""
 TAPS = {0: 6.2, 2: 8.8, 4: 8.2, 10: 7.9, 15: 2.8}
 """Blocks whose maps are used: strides 2, 4, 8, 16, 32; and their deviations."""
-MIXED = (48, 64, 96, 128)
-"""Channels of the mixed maps, strides 4 to 32."""
+MIXED = (24, 48, 64, 96, 128)
+"""Channels of the mixed maps, strides 2 to 32."""
 
 
 class Layer(NamedTuple):
@@ -51,7 +51,7 @@ def features(images: Float[Array, "b h w 3"]) -> list[Array]:
 
 
 def mixed(images: Float[Array, "b h w 3"]) -> list[Array]:
-    """Returns maps of strides 4 to 32, mixed over channels and scales at random.
+    """Returns maps of strides 2 to 32, mixed over channels and scales at random.
 
     The mixtures are fixed: what a discriminator of such maps can see does not depend
     on the few directions in which the network's own channels differ.
@@ -59,13 +59,13 @@ def mixed(images: Float[Array, "b h w 3"]) -> list[Array]:
     Args:
         images: In [-1, 1], sides multiples of 32.
     """
-    maps = features(images)[1:]
+    maps = features(images)
     rng = np.random.default_rng(0)
     across = [_random(rng, 1, m.shape[-1], n) for m, n in zip(maps, MIXED, strict=True)]
     down = [_random(rng, 3, n, m) for m, n in zip(MIXED, MIXED[1:], strict=False)]
     x = _convolve(maps[-1], across[-1])
     out = [x]
-    for level in (2, 1, 0):
+    for level in reversed(range(len(maps) - 1)):
         wide = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
         x = _convolve(maps[level], across[level]) + _convolve(wide, down[level])
         x = x * np.float32(0.5**0.5)

@@ -33,8 +33,6 @@ class ProjectedConfig:
     resolution: int = 128
     features: str = "train.efficientnet.mixed"
     """Dotted name of a function from images to maps."""
-    width: int = 96
-    """Channels of each judge."""
     keypoints: int = 9
     dtype: str = "float32"
 
@@ -147,8 +145,8 @@ class NormalizedConv(nn.Module):
 class ProjectedDiscriminator(nn.Module):
     """Scores pictures by the maps that a fixed network makes of them.
 
-    One small judge for every map, each of which halves its map down to a grid of
-    4 x 4 and scores each place of it.
+    One small judge for every map, as wide as the map, which halves it down to a grid
+    of 4 x 4 and scores each place of it.
 
     References:
         Sauer et al. 2021, Projected GANs converge faster, section 3,
@@ -165,7 +163,7 @@ class ProjectedDiscriminator(nn.Module):
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         scores, features = [], []
         for judge, x in enumerate(maps):
-            size = x.shape[1]
+            size, width = x.shape[1], x.shape[-1]
             known = layers.keypoint_maps(
                 condition.keypoints[:, : config.keypoints],
                 condition.visible[:, : config.keypoints],
@@ -174,13 +172,11 @@ class ProjectedDiscriminator(nn.Module):
             b, side = len(x), config.resolution // size
             mask = condition.mask.reshape(b, size, side, size, side, 1).mean((2, 4))
             x = jnp.concatenate([x.astype(dtype), known, mask], -1)
-            x = NormalizedConv(config.width, 1, dtype=dtype, name=f"enter_{judge}")(x)
+            x = NormalizedConv(width, 1, dtype=dtype, name=f"enter_{judge}")(x)
             features.append(x)
             while x.shape[1] > 4:
-                x = NormalizedConv(config.width, 4, 2, dtype=dtype)(
-                    layers.leaky_relu(x)
-                )
-            x = NormalizedConv(config.width, 3, dtype=dtype)(layers.leaky_relu(x))
+                x = NormalizedConv(width, 4, 2, dtype=dtype)(layers.leaky_relu(x))
+            x = NormalizedConv(width, 3, dtype=dtype)(layers.leaky_relu(x))
             x = NormalizedConv(1, 1, dtype=dtype)(layers.leaky_relu(x))
             scores.append(x.astype(jnp.float32).reshape(b, -1))
         return jnp.concatenate(scores, -1), features

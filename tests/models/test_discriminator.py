@@ -5,7 +5,7 @@ import numpy as np
 from jaxanon import models
 from jaxanon.models.discriminator import NormalizedConv
 
-CONFIG = models.ProjectedConfig(resolution=16, width=4)
+CONFIG = models.ProjectedConfig(resolution=16)
 
 
 def look(images):
@@ -23,7 +23,7 @@ def test_projected_discriminator_scores_each_place_of_each_map():
 
     scores, features = judge(images)
     assert scores.shape == (2, 2 * 16)
-    assert [x.shape for x in features] == [(2, 8, 8, 4), (2, 4, 4, 4)]
+    assert [x.shape for x in features] == [(2, 8, 8, 3), (2, 4, 4, 2)]
     alone, _ = judge(images.at[1].set(0))
     np.testing.assert_allclose(alone[0], scores[0], atol=1e-6)
 

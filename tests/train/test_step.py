@@ -57,7 +57,7 @@ def test_encoder_finds_z_again_on_the_faces_of_the_prior(tiny):
 
 
 def test_projected_discriminator_trains_in_the_same_step(tiny):
-    seen = models.ProjectedConfig(resolution=8, width=4, features=f"{__name__}.look")
+    seen = models.ProjectedConfig(resolution=8, features=f"{__name__}.look")
     config = dataclasses.replace(tiny, discriminator=seen, objective="hinge")
     assert {"score_real", "adversarial_loss"} <= trace(config)
     assert config_.from_dict(tiny, config_.as_dict(config)) == config
