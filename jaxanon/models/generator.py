@@ -89,7 +89,7 @@ class Generator(nn.Module):
         x = layers.leaky_relu(layers.pixel_norm(x))
         x = layers.Conv(12 * config.patch**2, 1, dtype=dtype, name="fine")(x)
         x = layers.leaky_relu(layers.pixel_shuffle(x, config.patch))
-        x = x.astype(jnp.float32)
+        x = layers.smooth(x.astype(jnp.float32))
         return layers.Conv(3, gain=0.5, name="to_rgb")(x)
 
     def style(
