@@ -65,7 +65,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.workdir:
         config, state = export.read_state(arguments.workdir)
         generator, params = config.generator, jax.device_get(state.generator_ema)
-        if config.posterior:
+        if config.posterior == 1:
             trained = data.open_dataset(config.data, "train", generator.resolution)
             params, _ = latent.fit_and_fold(config, state, params, trained)
         name = str(arguments.workdir)
