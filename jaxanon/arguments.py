@@ -27,9 +27,10 @@ pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC with pip install "jaxanon[
   what they are; a palette picture with a face becomes RGB, a GIF gets a new palette.
   JPEG keeps its subsampling and is written at quality 95 or, if higher, its own; for
   AVIF, HEIC and lossy WebP the quality is high, too. Further pictures inside a JPEG
-  (previews, depth) are left out; animated pictures and multi-page TIFF are refused.
-videos: what FFmpeg reads, such as MP4, MOV, MKV, WebM, AVI. Sound is dropped unless
-  asked for, because a voice tells who is speaking."""
+  (previews, depth) are left out; multi-page TIFF and animated WebP, PNG and AVIF are
+  refused.
+videos: what FFmpeg reads, such as MP4, MOV, MKV, WebM, AVI and animated GIF. Sound is
+  dropped unless asked for, because a voice tells who is speaking."""
 
 _SEED = """\
 the same seed, file, weights, options and kind of device give the same bytes, whatever

@@ -5,11 +5,12 @@ import av
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxanon import clips, models, pipeline, stages, weights
 from jaxanon.detect import json_format
 from jaxanon.errors import ConfigError, DetectorError, MediaError
-from jaxanon.media import video
+from jaxanon.media import kind, video
 from jaxanon.types import Detections
 
 BLACK = pipeline.Options(mode="black")
@@ -214,6 +215,18 @@ def test_progress_counts_frames(tmp_path, clip):
 def test_what_can_only_be_read_becomes_mp4(tmp_path, clip):
     report = run(clip, tmp_path / "out.avi")
     assert report["output"].endswith("out.mp4") and "out.mp4" in report["notes"][0]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "mp4"])
+def test_every_picture_of_an_animated_gif_is_hidden(tmp_path, suffix):
+    first, *others = (Image.fromarray(draw(i)) for i in range(6))
+    source, target = tmp_path / "in.gif", tmp_path / f"out.{suffix}"
+    first.save(source, save_all=True, append_images=others, duration=40)
+    # As the command line does it, which tells videos from pictures.
+    assert kind.of(source) == "video"
+    assert run(source, target)["frames"] == 6
+    assert min(red_left(source)) > 200
+    assert red_left(target) == [0] * 6
 
 
 def test_a_truncated_clip_gives_an_error_and_no_output(tmp_path):
