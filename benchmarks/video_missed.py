@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxanon import clips, detect, frames, pipeline, regions, track
+from jaxanon import clips, detect, frames, hide, pipeline, regions, track
 from jaxanon.media import video
 from jaxanon.ops import boxes
 
@@ -32,7 +32,7 @@ def hidden_by_us(clip, detector, glance):
     options = pipeline.Options(mode="black")
     tools = clips.Tools(None, detector, None, options, glance)
     seen = frames.see(video.read(clip), info, tools, clips.VideoOptions(), None)
-    for item in track.follow(seen, frames.rules(info, tools, clips.VideoOptions())):
+    for item in track.follow(seen, hide.rules(info, tools, clips.VideoOptions())):
         pixels = item.payload.pixels
         found = regions.find(
             item.detections.boxes, *pixels.shape[:2], scale=options.mask_scale

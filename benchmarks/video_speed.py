@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image
 
 import jaxanon
-from jaxanon import clips, detect, frames, pipeline, runtime, track, weights
+from jaxanon import clips, detect, frames, hide, pipeline, runtime, track, weights
 from jaxanon.media import encode, video
 
 FACE = (160, 20, 304, 208)
@@ -70,11 +70,11 @@ def stages(clip, tools, count):
     bare = tools._replace(keypointer=None)
     _, *found = clock(lambda: list(frames.see(decoded, info, bare, settings, None)))
     seen, *both = clock(lambda: list(frames.see(decoded, info, tools, settings, None)))
-    rules = frames.rules(info, tools, settings)
+    rules = hide.rules(info, tools, settings)
     _, *follow = clock(lambda: list(track.follow(seen, rules)))
-    record, key = frames.Record(info), jax.random.key(0)
-    painted, *hide = clock(
-        lambda: list(frames.paint(seen, tools, settings, key, record))
+    record, key = hide.Record(info), jax.random.key(0)
+    painted, *paint = clock(
+        lambda: list(hide.paint(seen, tools, settings, key, record))
     )
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "out.mp4"
@@ -85,7 +85,7 @@ def stages(clip, tools, count):
 
     measured = {"decode": decode, "detect": found, "track": follow}
     measured["keypoints"] = [b - d for b, d in zip(both, found, strict=True)]
-    measured["paint"] = [h - f for h, f in zip(hide, follow, strict=True)]
+    measured["paint"] = [p - f for p, f in zip(paint, follow, strict=True)]
     measured["encode"] = wrote
     return {
         name: {

@@ -20,7 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxanon import clips, detect, frames, pipeline, runtime, track, weights
+from jaxanon import clips, detect, frames, hide, pipeline, runtime, track, weights
 from jaxanon.media import video
 from jaxanon.metrics import embedding, stability
 from jaxanon.ops import boxes
@@ -31,9 +31,9 @@ SIDE = 96
 def follow(clip, tools, settings):
     """Lists per frame of a clip its number, pixels, track ids and smoothed boxes."""
     info = video.probe(clip)
-    source = video.read(clip, end_seconds=settings.span.end_seconds)
+    source = video.read(clip, end_seconds=settings.span(info).end_seconds)
     seen = frames.see(source, info, tools, settings, None)
-    return info, list(track.follow(seen, frames.rules(info, tools, settings)))
+    return info, list(track.follow(seen, hide.rules(info, tools, settings)))
 
 
 def longest(followed, count):

@@ -38,6 +38,13 @@ other files are done and in which order. Without it every run draws new faces fr
 secret that is written nowhere. A manifest holds the seed only if you gave one."""
 
 
+_RESUME = """\
+work is kept beside the output in a hidden folder, .NAME.unfinished, in parts of 100
+frames: anonymised pictures, places of faces and, readable for you alone, the key that
+draws the new faces (it says nothing of the people). It goes when the video is done;
+to give up, delete it. Without --resume an interrupted video leaves nothing."""
+
+
 def parser(commands: dict[str, Callable]) -> argparse.ArgumentParser:
     """Builds the parser; each command's function goes into `run`.
 
@@ -78,7 +85,7 @@ def parser(commands: dict[str, Callable]) -> argparse.ArgumentParser:
 
 
 def _epilog() -> str:
-    return "\n\n".join([_FORMATS, f"--seed: {_SEED}", EXAMPLES])
+    return "\n\n".join([_FORMATS, f"--seed: {_SEED}", f"--resume: {_RESUME}", EXAMPLES])
 
 
 def _add_anonymize(command: argparse.ArgumentParser) -> None:
@@ -235,6 +242,12 @@ def _add_video(command: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="look for faces in every Nth frame only and track between (%(default)s)",
+    )
+    video.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep what is done when interrupted, and go on with it when the same "
+        "command runs again; see below",
     )
 
 

@@ -5,12 +5,14 @@ apart, so that memory does not grow with the length. Every frame goes through th
 pipeline of pictures: its faces are erased before anything is painted.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxanon import frames, pipeline, seeds, stages
+import jaxanon
+from jaxanon import frames, hide, pipeline, resume, seeds, stages
 from jaxanon.detect import Detector
 from jaxanon.detect.json_format import FileDetections, FrameDetections
 from jaxanon.errors import MediaError
@@ -63,28 +65,35 @@ def anonymize_video_file(
     """
     begun = time.perf_counter()
     source, target = Path(source), Path(target)
-    tools, span = Tools(weights, detector, keypointer, options, glance), video.span
+    tools = Tools(weights, detector, keypointer, options, glance)
     sha256 = seeds.hash_file(source)
     info, notes = reader.probe(source), []
     target = _writable(target, notes)
     if info.has_audio and video.audio == "drop":
         notes.append("the sound is dropped, because a voice tells who is speaking.")
     key = seeds.file_key(seeds.base_key(seed), sha256)
-    record = frames.Record(info)
-    with stages.Line() as line:
-        decoded = line.ahead(_read(source, span))
-        seen = line.ahead(frames.see(decoded, info, tools, video, detections))
-        painted = line.ahead(frames.paint(seen, tools, video, key, record))
-        told = _tell(painted, info, span, progress)
-        count = encode.write(
-            target,
-            told,
-            info,
-            codec=video.codec,
-            crf=video.crf,
-            audio_from=source if video.audio == "keep" and info.has_audio else None,
-            span=span,
-        )
+    work = None
+    if video.resume:
+        settings = {
+            "version": jaxanon.__version__,
+            "input": sha256,
+            "target": target.suffix.lower(),
+            "seed": seed,
+            "weights": weights and weights.sha256,
+            "keypointer": keypointer and keypointer.sha256,
+            "looks": [detector, glance, detections],
+            "options": [options, video, resume.PART_FRAMES],
+        }
+        work = resume.open_work(target, settings, key)
+        if work.frames:
+            notes.append(f"went on after {work.frames} frames of an unfinished run.")
+    job = _Job(source, target, info, tools, video, key, detections)
+    record = hide.Record(info)
+    count = (
+        _write(job, record, progress)
+        if work is None
+        else _go_on(job, record, progress, work)
+    )
     return {
         "input": str(source),
         "output": str(target),
@@ -97,6 +106,75 @@ def anonymize_video_file(
         "notes": [*notes, *record.notes()],
         "seconds": round(time.perf_counter() - begun, 3),
     }
+
+
+class _Job(NamedTuple):
+    """What is done to one video."""
+
+    source: Path
+    target: Path
+    info: reader.Info
+    tools: Tools
+    video: VideoOptions
+    key: Any
+    detections: FileDetections | None
+
+    @property
+    def span(self) -> encode.Span:
+        return self.video.span(self.info)
+
+    @property
+    def coding(self) -> dict[str, Any]:
+        """How it is encoded."""
+        return {"codec": self.video.codec, "crf": self.video.crf, "span": self.span}
+
+    @property
+    def sound(self) -> Path | None:
+        keeps = self.video.audio == "keep" and self.info.has_audio
+        return self.source if keeps else None
+
+
+def _write(job: _Job, record: hide.Record, progress: Progress | None) -> int:
+    """Anonymises a video in one go; returns the number of frames."""
+    info, tools, video = job.info, job.tools, job.video
+    with stages.Line() as line:
+        decoded = line.ahead(_read(job.source, job.span))
+        seen = line.ahead(frames.see(decoded, info, tools, video, job.detections))
+        painted = line.ahead(hide.paint(seen, tools, video, job.key, record))
+        told = _tell(painted, info, job.span, progress)
+        return encode.write(job.target, told, info, audio_from=job.sound, **job.coding)
+
+
+def _go_on(job: _Job, record: hide.Record, progress, work: resume.Work) -> int:
+    """Anonymises in parts that outlive an interruption; returns the number of frames.
+
+    Painting and encoding take turns here: at the end of a part, the record is to know
+    of its frames and of no other.
+    """
+    info, tools, video = job.info, job.tools, job.video
+    record.restore(work.notes())
+    try:
+        with stages.Line() as line:
+            decoded = line.ahead(_read(job.source, job.span))
+            found = frames.see(
+                decoded, info, tools, video, job.detections, recall=work.look
+            )
+            painted = hide.paint(
+                line.ahead(found), tools, video, work.key, record, skip=work.frames
+            )
+            told = _tell(painted, info, job.span, progress, begin=work.frames)
+            encoding = functools.partial(
+                encode.encode_part, job.target, info=info, **job.coding
+            )
+            work.add(told, lambda part: encoding(frames=part), record.state)
+        count = encode.join(
+            job.target, work.packets(), info, audio_from=job.sound, **job.coding
+        )
+    finally:
+        if not work.parts:
+            work.clear()
+    work.clear()
+    return count
 
 
 def detect_video_file(
@@ -167,12 +245,12 @@ def live(
 
     tools = Tools(weights, detector, keypointer, options, glance)
     info, coming = streams.open_source(source)
-    key, record = seeds.base_key(seed), frames.Record(info)
+    key, record = seeds.base_key(seed), hide.Record(info)
     with stages.Line() as line:
         # A camera doesn't wait; what cannot be painted in time is left out.
         arriving = line.latest(coming) if source.isdecimal() else line.ahead(coming)
         seen = frames.see(arriving, info, tools, video, None, is_live=True)
-        painted = frames.paint(seen, tools, video, key, record, is_live=True)
+        painted = hide.paint(seen, tools, video, key, record, is_live=True)
         streams.show(_until(painted, info, video.preview), info, sink, video)
     return 0
 
@@ -196,13 +274,17 @@ def _writable(target: Path, notes: list[str]) -> Path:
     return other
 
 
-def _tell(items: Iterable[Any], info: reader.Info, span: encode.Span, progress):
-    """Hands items through and counts them to whoever watches."""
+def _tell(
+    items: Iterable[Any], info: reader.Info, span: encode.Span, progress, begin: int = 0
+):
+    """Hands items through and counts them to whoever watches; some are done before."""
     total = info.frames
     if total and info.duration_seconds:
         end = min(span.end_seconds or info.duration_seconds, info.duration_seconds)
         share = max(end - span.start_seconds, 0) / info.duration_seconds
         total = max(round(total * share), 1)
+    if begin and progress is not None:
+        progress(begin, total)
     for item in items:
         if progress is not None:
             progress(1, total)

@@ -260,7 +260,7 @@ def _video_options(args: Any) -> Any:
     from jaxanon import clips
 
     names = ("audio", "start", "end", "identity", "preview", "codec", "crf")
-    given = {name: getattr(args, name) for name in (*names, "detect_every")}
+    given = {name: getattr(args, name) for name in (*names, "detect_every", "resume")}
     return clips.VideoOptions(**given)
 
 

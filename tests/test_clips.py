@@ -160,14 +160,14 @@ def test_same_seed_same_bytes_other_seed_other_face(tmp_path, clip, generator):
 
 
 def test_a_person_keeps_the_latent_and_two_people_differ(generator):
-    from jaxanon import frames
+    from jaxanon import hide
 
     tools = clips.Tools(generator, detector, None, pipeline.Options())
-    draws = frames._Latents(jax.random.key(0), tools, is_per_frame=False)
+    draws = hide._Latents(jax.random.key(0), tools, is_per_frame=False)
     first, later = draws(np.array([0, 1]), 0), draws(np.array([1, 2]), 1)
     np.testing.assert_array_equal(first[1], later[0])
     assert np.abs(first[0] - first[1]).max() > 0.1
-    changing = frames._Latents(jax.random.key(0), tools, is_per_frame=True)
+    changing = hide._Latents(jax.random.key(0), tools, is_per_frame=True)
     assert np.abs(changing(np.array([0]), 0) - changing(np.array([0]), 1)).max() > 0.1
 
 

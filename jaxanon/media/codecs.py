@@ -20,12 +20,18 @@ class Codec(NamedTuple):
     """What else the encoder is told: fast enough to keep up with the painting."""
     even: bool
     """Whether frames with halved chroma must have even sides."""
+    in_order: dict[str, str] = {}
+    """What writes pictures in the order they are shown, for parts to be joined."""
 
 
 CODECS = {
-    "h264": Codec("libx264", 18, {"preset": "veryfast"}, even=True),
+    "h264": Codec("libx264", 18, {"preset": "veryfast"}, True, {"bf": "0"}),
     "h265": Codec(
-        "libx265", 21, {"preset": "fast", "x265-params": "log-level=none"}, even=True
+        "libx265",
+        21,
+        {"preset": "fast", "x265-params": "log-level=none"},
+        even=True,
+        in_order={"x265-params": "log-level=none:bframes=0"},
     ),
     "vp9": Codec(
         "libvpx-vp9",

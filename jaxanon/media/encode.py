@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import av.filter
 import numpy as np
 
 from jaxanon.errors import MediaError
-from jaxanon.media import atomic, codecs, video
+from jaxanon.media import atomic, codecs, decode, palette, video
 
 _MATRIX_RGB, _MATRIX_UNKNOWN = 0, 2
 
@@ -58,16 +57,72 @@ def write(
         MediaError: The file cannot be written or the container can't hold it.
         ConfigError: The container doesn't hold this codec.
     """
-    target = Path(target)
+
+    def encoded(stream):
+        return _encode(stream, frames, info, _shift(info, span))
+
+    return _write(target, encoded, info, codec, crf, audio_from, span)
+
+
+def encode_part(
+    target: Path,
+    frames: Iterable[video.Frame],
+    info: video.Info,
+    *,
+    codec: str | None = None,
+    crf: int | None = None,
+    span: Span = WHOLE,
+) -> list[av.Packet]:
+    """Encodes a part of a video that depends on no other part, for ``join``.
+
+    The arguments are those of ``write``; nothing is written.
+    """
+    chosen = _choose_codec(target, info, codec)
+    with decode.blaming(target, "written"), av.open(str(target), "w") as container:
+        extra = codecs.CODECS[chosen].in_order
+        stream = _add_stream(container, info, chosen, crf, extra)
+        return list(_encode(stream, frames, info, _shift(info, span)))
+
+
+def join(
+    target: Path,
+    packets: Iterable[av.Packet],
+    info: video.Info,
+    *,
+    codec: str | None = None,
+    crf: int | None = None,
+    audio_from: Path | None = None,
+    span: Span = WHOLE,
+) -> int:
+    """Writes a video of parts that ``encode_part`` made with the same arguments.
+
+    The pictures are copied, bit for bit. Raises and returns what ``write`` does.
+    """
+
+    def encoded(stream):
+        for packet in packets:
+            packet.stream, packet.time_base = stream, info.time_base
+            yield packet
+
+    in_order = codecs.CODECS[_choose_codec(target, info, codec)].in_order
+    return _write(target, encoded, info, codec, crf, audio_from, span, in_order)
+
+
+def _choose_codec(target: Path, info: video.Info, codec: str | None) -> str:
     bits = codecs.bit_depth(info.pixel_format)
-    codec = codecs.choose_codec(target, codec, bits=bits)
+    return codecs.choose_codec(Path(target), codec, bits=bits)
+
+
+def _write(target, encoded, info, codec, crf, audio_from, span, extra=None) -> int:
+    """Writes the packets that ``encoded`` yields for a stream."""
+    target = Path(target)
+    codec = _choose_codec(target, info, codec)
     # Bit-exact: no date, no software's name and no random numbers in the file.
     options = {"fflags": "+bitexact"}
-    with atomic.replacing(target) as part, video.blaming(target, "written"):
+    with atomic.replacing(target) as part, decode.blaming(target, "written"):
         with av.open(str(part), "w", container_options=options) as container:
-            stream = _add_stream(container, info, codec, crf)
-            encoded = _encode(stream, frames, info, _shift(info, span))
-            count = _mux(container, encoded, audio_from, span)
+            stream = _add_stream(container, info, codec, crf, extra)
+            count = _mux(container, encoded(stream), audio_from, span)
         if not count:
             raise MediaError(f"{target}: no frame lies in the part asked for.")
     return count
@@ -91,7 +146,7 @@ def write_live(
         MediaError: The sink can't be written to.
     """
     options = {"fflags": "+bitexact+flush_packets", "live": "1"}
-    with video.blaming(Path("live output"), "written"):
+    with decode.blaming(Path("live output"), "written"):
         with av.open(
             sink, "w", format="matroska", container_options=options
         ) as container:
@@ -137,10 +192,10 @@ def _encode(
 ) -> Iterator[av.Packet]:
     """Encodes lazily, and puts the frames' durations on the packets."""
     durations: dict[int, int] = {}
-    palette = _Palette(info) if stream.pix_fmt == "pal8" else None
+    coloured = palette.Palette(info) if stream.pix_fmt == "pal8" else None
     for frame in frames:
-        if palette:
-            picture = palette(frame.pixels, frame.pts - shift)
+        if coloured:
+            picture = coloured(frame.pixels, frame.pts - shift)
         else:
             picture = _from_rgb(frame.pixels, stream.pix_fmt, info.color)
         picture.pts, picture.time_base = frame.pts - shift, info.time_base
@@ -163,7 +218,7 @@ def _mux(container, encoded, audio_from: Path | None, span: Span) -> int:
             count += 1
             container.mux(packet)
         return count
-    with video.opened(audio_from) as source:
+    with decode.opened(audio_from) as source:
         copies = {}
         for stream in source.streams.audio:
             copies[stream.index] = container.add_stream_from_template(stream)
@@ -214,33 +269,3 @@ def _from_rgb(pixels: np.ndarray, pixel_format: str, color) -> av.VideoFrame:
     converted.color_range = color_range
     converted.color_primaries, converted.color_trc = primaries, transfer
     return converted
-
-
-class _Palette:
-    """Finds 256 colours for each picture of a GIF."""
-
-    def __init__(self, info: video.Info):
-        graph = av.filter.Graph()
-        self._graph = graph
-        self._source = graph.add_buffer(
-            width=info.width,
-            height=info.height,
-            format=av.VideoFormat("rgb24"),
-            time_base=info.time_base,
-        )
-        split = graph.add("split")
-        find = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-        use = graph.add("paletteuse", "new=1:dither=bayer")
-        self._source.link_to(split)
-        split.link_to(use, 0, 0)
-        split.link_to(find, 1, 0)
-        find.link_to(use, 0, 1)
-        use.link_to(graph.add("buffersink"))
-        graph.configure()
-
-    def __call__(self, pixels: np.ndarray, pts: int) -> Any:
-        eight_bits = pixels if pixels.dtype == np.uint8 else (pixels >> 8)
-        picture = av.VideoFrame.from_ndarray(eight_bits.astype(np.uint8), "rgb24")
-        picture.pts = pts
-        self._graph.push(picture)
-        return self._graph.pull()

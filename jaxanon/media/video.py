@@ -8,18 +8,16 @@ ends early raises; what lies before the damage is never passed off as the whole.
 import itertools
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import av.stream
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from jaxanon.errors import MediaError
-from jaxanon.media import codecs
+from jaxanon.media import codecs, decode
 
 Pixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
@@ -33,9 +31,6 @@ SUFFIXES = (
     *(".m2ts", ".3gp", ".flv", ".wmv", ".ogv", ".gif"),
 )
 """Files that are taken for videos; a GIF with one picture reads as one too."""
-
-# Containers whose length is known from their headers, not guessed from their size.
-_TELLS_LENGTH = ("matroska", "mov", "flv", "avi")
 
 
 class Info(NamedTuple):
@@ -62,6 +57,8 @@ class Info(NamedTuple):
     color: tuple[int, int, int, int]
     """Matrix, range, primaries and transfer, in FFmpeg's numbers."""
     has_audio: bool
+    first_seconds: float = 0.0
+    """When the first picture is shown, since the file's beginning."""
 
 
 class Frame(NamedTuple):
@@ -81,9 +78,9 @@ def probe(path: Path) -> Info:
     Raises:
         MediaError: The file cannot be read, or holds no video.
     """
-    with opened(path) as container, blaming(path):
-        stream = _video_stream(container, path)
-        frame = next(_decode(container, stream), None)
+    with decode.opened(path) as container, decode.blaming(path):
+        stream = decode.video_stream(container, path)
+        frame = next(decode.frames_of(container, stream), None)
         if frame is None:
             raise MediaError(f"{path}: holds no picture that can be decoded.")
         return _describe(container, stream, frame)
@@ -105,12 +102,12 @@ def read(
     info = probe(path)
     begin = info.start_seconds + start_seconds
     last_pts = None
-    with opened(path) as container, blaming(path):
-        stream = _video_stream(container, path)
+    with decode.opened(path) as container, decode.blaming(path):
+        stream = decode.video_stream(container, path)
         if start_seconds > 0:
             container.seek(int(begin * av.time_base), backward=True)
         for number, frame in enumerate(
-            _decode(container, stream, to_the_end=start_seconds <= 0)
+            decode.frames_of(container, stream, to_the_end=start_seconds <= 0)
         ):
             pts = frame.pts
             if pts is None:
@@ -141,10 +138,10 @@ def read_live(
         MediaError: It cannot be read, now or later on.
     """
     name = Path(source if isinstance(source, str) else "live input")
-    with blaming(name):
+    with decode.blaming(name):
         container = av.open(source, format=format)
-        stream = _video_stream(container, name)
-        decoded = _decode(container, stream)
+        stream = decode.video_stream(container, name)
+        decoded = decode.frames_of(container, stream)
         first = next(decoded, None)
     if first is None:
         raise MediaError(f"{name}: holds no picture that can be decoded.")
@@ -152,7 +149,7 @@ def read_live(
 
     def frames():
         last_pts = -1
-        with container, blaming(name):
+        with container, decode.blaming(name):
             for frame in itertools.chain([first], decoded):
                 pts = last_pts + 1 if frame.pts is None else frame.pts
                 last_pts = max(pts, last_pts + 1)
@@ -161,32 +158,13 @@ def read_live(
     return info, frames()
 
 
-@contextmanager
-def opened(path: Path):
-    """Opens a file, with errors told instead of papered over."""
-    with blaming(path):
-        container = av.open(str(path), options={"err_detect": "explode"})
-    with container:
-        yield container
-
-
-@contextmanager
-def blaming(path: Path, what: str = "read"):
-    """Turns what FFmpeg and the system say into an error that names the file."""
-    try:
-        yield
-    except (av.FFmpegError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(f"{path}: cannot be {what}: {reason}.") from error
-
-
 def _describe(container, stream, frame) -> Info:
     turned = bool(_orientation(frame)[0])
     height, width = frame.height, frame.width
     aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     begin = (container.start_time or 0) / av.time_base
-    end = _end_seconds(container)
+    end = decode.end_seconds(container)
     seconds = end - begin if end else None
     return Info(
         height=width if turned else height,
@@ -205,76 +183,8 @@ def _describe(container, stream, frame) -> Info:
             frame.color_trc,
         ),
         has_audio=bool(container.streams.audio),
+        first_seconds=max(float((frame.pts or 0) * stream.time_base) - begin, 0.0),
     )
-
-
-def _video_stream(container, path: Path):
-    for stream in container.streams.video:
-        # A cover picture is a video stream too.
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            stream.thread_type = "AUTO"
-            stream.codec_context.options = {"err_detect": "explode"}
-            return stream
-    raise MediaError(f"{path}: holds no video.")
-
-
-def _decode(container, stream, *, to_the_end: bool = False) -> Iterator[av.VideoFrame]:
-    """Yields decoded frames and raises for damage, which FFmpeg would paper over.
-
-    Args:
-        container: The open file.
-        stream: Its video.
-        to_the_end: Whether the file is read from its beginning, so that it can be
-            told at its end whether something is missing.
-    """
-    packets, frames, end_seconds = 0, 0, 0.0
-    for packet in container.demux():
-        if packet.is_corrupt:
-            raise MediaError(f"{container.name}: is damaged or ends early.")
-        if packet.pts is not None and packet.time_base:
-            until = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            end_seconds = max(end_seconds, until)
-        if packet.stream is not stream:
-            continue
-        packets += packet.size > 0
-        for frame in packet.decode():
-            if frame.is_corrupt:
-                raise MediaError(f"{container.name}: frame {frames} is damaged.")
-            frames += 1
-            yield frame
-    if to_the_end:
-        _check_whole(container, stream, packets, frames, end_seconds)
-
-
-def _check_whole(container, stream, packets: int, frames: int, end_seconds: float):
-    name, kind = container.name, container.format.name
-    rate = stream.average_rate or 25
-    promised = _end_seconds(container) or 0.0
-    if kind == "avi":
-        promised = float(stream.frames / rate)
-    if not frames or (kind.startswith("mov") and packets < stream.frames):
-        raise MediaError(f"{name}: {packets} of {stream.frames} pictures are there.")
-    slack = max(0.1, float(2 / rate))
-    if kind.startswith(_TELLS_LENGTH) and end_seconds < promised - slack:
-        raise MediaError(f"{name}: ends after {end_seconds:.2f} s of {promised:.2f} s.")
-    with open(name, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(-1, 2)
-        if kind == "gif" and file.read(1) != b";":
-            raise MediaError(f"{name}: this GIF ends early.")
-        # Whole packets of plain, time-stamped or error-corrected transport streams.
-        if kind == "mpegts" and all(size % packet for packet in (188, 192, 204)):
-            raise MediaError(f"{name}: this transport stream ends early.")
-
-
-def _end_seconds(container) -> float | None:
-    """Says when the file claims to end, on its own clock; None if it doesn't."""
-    if container.duration is None:
-        return None
-    # Matroska and FLV count from 0, the others from their first packet.
-    from_zero = container.format.name.startswith(("matroska", "flv"))
-    begin = 0 if from_zero else container.start_time or 0
-    return (container.duration + begin) / av.time_base
 
 
 def _orientation(frame) -> tuple[bool, bool, bool]:

@@ -1,0 +1,137 @@
+"""Faces seen in the frames of a video -> followed, and hidden in every frame."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxanon import models, pipeline, track
+from jaxanon.frames import SEARCH_EVERY, UNSURE, Tools, VideoOptions
+from jaxanon.media import video
+
+MOST_LATENTS = 256
+"""Tracks whose latents are kept at hand; others are drawn again."""
+
+
+class Record:
+    """Notes down who was seen, when, and what could not be painted."""
+
+    def __init__(self, info: video.Info):
+        self.info = info
+        self._tracks: dict[int, dict[str, Any]] = {}
+        self._failed: dict[int, list[str]] = {}
+
+    def add(self, frame: video.Frame, ids, faces) -> None:
+        """Adds the faces of one frame."""
+        seconds = round(float(frame.pts * self.info.time_base), 4)
+        for number, face in zip(ids.tolist(), faces, strict=True):
+            new = {"id": number, "start": seconds, "frames": 0, "score": 0.0}
+            entry = self._tracks.setdefault(number, new)
+            entry["end"], entry["frames"] = seconds, entry["frames"] + 1
+            entry["score"] = max(entry["score"], round(face.score, 4))
+            if face.fallback == "black":
+                self._failed.setdefault(number, []).append(face.why or "")
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Gives one entry per person and shot, ready for JSON."""
+        return list(self._tracks.values())
+
+    def state(self) -> dict[str, Any]:
+        """Gives all that is noted down, for JSON and ``restore``."""
+        return {"tracks": self._tracks, "failed": self._failed}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from what was noted down before."""
+        for name, notes in (("tracks", self._tracks), ("failed", self._failed)):
+            notes |= {int(number): note for number, note in state.get(name, {}).items()}
+
+    def notes(self) -> list[str]:
+        """Says which faces are black instead of painted."""
+        return [
+            f"track {number}: black in {len(why)} frame(s): {why[0]}"
+            for number, why in self._failed.items()
+        ]
+
+
+def rules(
+    info: video.Info, tools: Tools, settings: VideoOptions, *, is_live: bool = False
+) -> track.Settings:
+    """Says how faces are followed in this video."""
+    base = track.LIVE if is_live else track.Settings()
+    sure, every = tools.options.score, settings.detect_every
+    # What only the thorough detector finds is found once in so many frames.
+    search = every * max(SEARCH_EVERY // every, 1)
+    return replace(
+        base,
+        sure=sure,
+        unsure=min(UNSURE, sure),
+        margin=max(base.margin, search if is_live else (search + 1) // 2),
+        look_ahead=base.look_ahead and max(base.look_ahead, search),
+        longest_gap=base.longest_gap and max(base.longest_gap, search),
+        patience=max(base.patience, search),
+        size=(info.height, info.width),
+    )
+
+
+def paint(
+    seen: Iterable[track.Seen],
+    tools: Tools,
+    settings: VideoOptions,
+    key: jax.Array,
+    record: Record,
+    *,
+    is_live: bool = False,
+    skip: int = 0,
+) -> Iterator[video.Frame]:
+    """Follows the faces and hides them in every frame, one person always alike.
+
+    Args:
+        seen: Frames and their faces.
+        tools: The generator and how faces are hidden.
+        settings: ``identity`` and ``detect_every``.
+        key: Of the video.
+        record: Is told of every face.
+        is_live: Whether nothing may be read ahead.
+        skip: So many frames are followed and not painted, nor yielded.
+    """
+    settled = rules(record.info, tools, settings, is_live=is_live)
+    latents = _Latents(key, tools, is_per_frame=settings.identity == "frame")
+    for index, item in enumerate(track.follow(seen, settled)):
+        if index < skip:
+            continue
+        frame = item.payload
+        result = pipeline.run(
+            frame.pixels,
+            item.detections,
+            tools.weights,
+            latents=latents(item.ids, index),
+            options=tools.options,
+        )
+        record.add(frame, item.ids, result.faces)
+        yield frame._replace(pixels=result.frame)
+
+
+class _Latents:
+    """Draws each person's latent from the video's key and the track's number."""
+
+    def __init__(self, key: jax.Array, tools: Tools, *, is_per_frame: bool):
+        self._key, self._tools, self._is_per_frame = key, tools, is_per_frame
+        self._known: dict[int, Any] = {}
+
+    def __call__(self, ids, index: int) -> np.ndarray | None:
+        weights, options = self._tools.weights, self._tools.options
+        if weights is None or options.mode != "generate" or not len(ids):
+            return None
+        if len(self._known) > MOST_LATENTS or self._is_per_frame:
+            self._known.clear()
+        for number in ids.tolist():
+            if number not in self._known:
+                key = jax.random.fold_in(self._key, number)
+                if self._is_per_frame:
+                    key = jax.random.fold_in(key, index)
+                shape = models.latent_shape(weights.config)
+                z = models.sample_latent(key, 1, shape, truncation=options.truncation)
+                self._known[number] = np.asarray(z[0])
+        return np.stack([self._known[number] for number in ids.tolist()])

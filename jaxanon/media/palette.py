@@ -1,0 +1,40 @@
+"""Pictures with 256 colours of their own, for GIF."""
+
+from typing import Any
+
+import av
+import av.filter
+import numpy as np
+
+from jaxanon.media import video
+
+
+class Palette:
+    """Finds 256 colours for each picture of a GIF."""
+
+    def __init__(self, info: video.Info):
+        graph = av.filter.Graph()
+        self._graph = graph
+        self._source = graph.add_buffer(
+            width=info.width,
+            height=info.height,
+            format=av.VideoFormat("rgb24"),
+            time_base=info.time_base,
+        )
+        split = graph.add("split")
+        find = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+        use = graph.add("paletteuse", "new=1:dither=bayer")
+        self._source.link_to(split)
+        split.link_to(use, 0, 0)
+        split.link_to(find, 1, 0)
+        find.link_to(use, 0, 1)
+        use.link_to(graph.add("buffersink"))
+        graph.configure()
+
+    def __call__(self, pixels: np.ndarray, pts: int) -> Any:
+        """Makes a frame for the encoder of [h w 3] pixels."""
+        eight_bits = pixels if pixels.dtype == np.uint8 else (pixels >> 8)
+        picture = av.VideoFrame.from_ndarray(eight_bits.astype(np.uint8), "rgb24")
+        picture.pts = pts
+        self._graph.push(picture)
+        return self._graph.pull()
