@@ -228,10 +228,12 @@ def _load_tools(
         if generator.kind == "keypointer":
             raise ConfigError(f"--weights {args.weights}: not a generator's.")
     if is_detecting:
-        detector = detect.make(args.detector)
-        if args.detector == "centerface":
+        name = args.detector
+        if name == "centerface":
+            name = "centerface" if device.startswith("cpu") else "centerface_jax"
             # Half size finds what fills the frame, which is where a miss hurts most.
-            glance = detect.make(args.detector, factors=(1.0, 0.5))
+            glance = detect.make(name, factors=(1.0, 0.5))
+        detector = detect.make(name)
         if generates:
             keypointer = pipeline.to_device(weights.load("keypointer"))
     if generator and detector:

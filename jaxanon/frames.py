@@ -1,12 +1,14 @@
 """Looks for faces in the frames of a video; what ``hide`` does with them is there."""
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxanon import pipeline, track
+from jaxanon import paint, pipeline, track
 from jaxanon.detect import Detector, validate
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import ConfigError, MediaError
@@ -105,49 +107,56 @@ def see(
     are, too, and thoroughly: nothing can be filled in across. So a frame is known one
     frame later, except live. What ``recall`` knows is not looked for again.
     """
-    look = _looker(info, tools, given, settings.detect_every)
-    held: tuple[int, video.Frame, bool] | None = None
-    before = None
+    find = _finder(info, tools, given, settings.detect_every)
+    at_once = tools.options.batch_size or paint.default_batch_size()
+    looks = _looks(frames, is_live=is_live)
+    while group := list(itertools.islice(looks, 1 if is_live else min(at_once, 8))):
+        results: dict[int, Detections | None] = {}
+        for number, look in enumerate(group):
 
-    def seen(index: int, frame: video.Frame, is_cut: bool, is_last: bool) -> track.Seen:
-        at_edge = is_cut or is_last
-        found = recall(index, lambda: look(frame, index, at_edge))
-        return track.Seen(found, is_cut, frame)
+            def find_this(look=look, others=group[number:], results=results):
+                if not results:  # The first that is not known finds all that follow.
+                    results.update((each.index, d) for each, d in find(others))
+                return results[look.index]
 
+            found = recall(look.index, find_this)
+            yield track.Seen(found, look.is_cut, look.frame)
+
+
+class _Look(NamedTuple):
+    """A frame that may be looked at."""
+
+    index: int
+    frame: video.Frame
+    is_cut: bool
+    """Whether it begins a shot."""
+    at_edge: bool
+    """Whether it begins or ends one, or the video."""
+
+
+def _looks(frames: Iterable[video.Frame], *, is_live: bool) -> Iterator[_Look]:
+    held, before = None, None
     for index, frame in enumerate(frames):
         small = shots.thumbnail(frame.pixels)
         is_cut = before is not None and shots.is_cut(before, small)
         before = small
         if held is not None:
-            yield seen(*held, is_cut)
-        held = index, frame, is_cut
+            yield held._replace(at_edge=held.is_cut or is_cut)
+        held = _Look(index, frame, is_cut, is_cut)
         if is_live:
-            yield seen(*held, False)
+            yield held
             held = None
     if held is not None:
-        yield seen(*held, True)
-
-
-def _looker(info: video.Info, tools: Tools, given: FileDetections | None, every: int):
-    """Makes the function that looks at a frame, unless it is to be passed over."""
-    find = _finder(info, tools, given, every)
-
-    def look(frame: video.Frame, index: int, at_edge: bool) -> Detections | None:
-        if index % every and not at_edge:
-            return None
-        return find(frame, index // every, at_edge)
-
-    return look
+        yield held._replace(at_edge=True)
 
 
 def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every: int):
-    """Makes the function that finds the faces of a frame, unsure ones included.
+    """Makes the function that finds the faces of frames, unsure ones included.
 
-    It takes a frame, how many were looked at before, and whether it is to look
-    thoroughly in any case.
+    It yields each look with what it found, None where the frame is passed over.
     """
     if given is not None:
-        return _lookup(info, given)
+        return functools.partial(_look_up, info, given, every)
     if tools.detector is None:
         raise ValueError("Give a detector or the faces.")
     thorough, keypointer = tools.detector, tools.keypointer
@@ -155,21 +164,39 @@ def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every:
     unsure = min(UNSURE, tools.options.score)
     rarely = max(SEARCH_EVERY // every, 1)
 
-    def find(frame: video.Frame, number: int, at_edge: bool) -> Detections:
-        pixels = frame.pixels
-        plain = pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
-        searches = at_edge or number % rarely == 0
-        detector = thorough if searches else glance
-        (found,) = validate([plain], detector([plain]))
-        found = pipeline.select(found, score=unsure)
-        if keypointer is None or not (at_edge or number % COMPLETE_EVERY == 0):
+    def find(looks: Sequence[_Look]) -> Iterator[tuple[_Look, Detections | None]]:
+        searched, glanced = [], []
+        for look in looks:
+            if look.at_edge or (look.index % every, look.index // every % rarely) == (
+                0,
+                0,
+            ):
+                searched.append(look)
+            elif look.index % every == 0:
+                glanced.append(look)
+            else:
+                yield look, None
+        for detector, chosen in ((thorough, searched), (glance, glanced)):
+            plain = [_to_uint8(look.frame.pixels) for look in chosen]
+            results = validate(plain, detector(plain)) if plain else []
+            for look, found in zip(chosen, results, strict=True):
+                yield look, complete(look, pipeline.select(found, score=unsure))
+
+    def complete(look: _Look, found: Detections) -> Detections:
+        is_due = look.at_edge or look.index // every % COMPLETE_EVERY == 0
+        if keypointer is None or not is_due:
             return found
-        return pipeline.complete_keypoints(pixels, found, keypointer)
+        return pipeline.complete_keypoints(look.frame.pixels, found, keypointer)
 
     return find
 
 
-def _lookup(info: video.Info, given: FileDetections):
+def _to_uint8(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
+
+
+def _look_up(info: video.Info, given: FileDetections, every: int, looks):
+    """Does what ``_finder`` promises with faces that are known."""
     if given.frames is None:
         raise MediaError("The detections are a picture's.")
     if (given.width, given.height) != (info.width, info.height):
@@ -178,12 +205,9 @@ def _lookup(info: video.Info, given: FileDetections):
             f"{given.width}x{given.height}."
         )
     by_time = {round(f.time_seconds, 4): f.faces for f in given.frames}
-
-    def find(frame: video.Frame, number: int, at_edge: bool) -> Detections:
-        del number, at_edge
-        seconds = round(float(frame.pts * info.time_base), 4)
+    for look in looks:
+        seconds = round(float(look.frame.pts * info.time_base), 4)
         if seconds not in by_time:
             raise MediaError(f"No faces are given for the frame at {seconds} s.")
-        return by_time[seconds]
-
-    return find
+        is_due = look.at_edge or look.index % every == 0
+        yield look, by_time[seconds] if is_due else None

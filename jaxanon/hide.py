@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxanon import models, pipeline, track
+from jaxanon import paint as paint_faces
 from jaxanon.frames import SEARCH_EVERY, UNSURE, Tools, VideoOptions
 from jaxanon.media import video
 
@@ -98,19 +99,33 @@ def paint(
     """
     settled = rules(record.info, tools, settings, is_live=is_live)
     latents = _Latents(key, tools, is_per_frame=settings.identity == "frame")
+    size = 1
+    if tools.options.mode == "generate" and not is_live:
+        size = tools.options.batch_size or paint_faces.default_batch_size()
+    group, faces = [], 0
     for index, item in enumerate(track.follow(seen, settled)):
         if index < skip:
             continue
-        frame = item.payload
-        result = pipeline.run(
-            frame.pixels,
-            item.detections,
-            tools.weights,
-            latents=latents(item.ids, index),
-            options=tools.options,
-        )
-        record.add(frame, item.ids, result.faces)
-        yield frame._replace(pixels=result.frame)
+        group.append((item, latents(item.ids, index)))
+        faces += len(item.ids)
+        if faces >= size or len(group) >= size:
+            yield from _hide(group, tools, record)
+            group, faces = [], 0
+    yield from _hide(group, tools, record)
+
+
+def _hide(group, tools: Tools, record: Record) -> Iterator[video.Frame]:
+    """Hides the faces of some frames, which are painted together."""
+    results = pipeline.run_all(
+        [item.payload.pixels for item, _ in group],
+        [item.detections for item, _ in group],
+        tools.weights,
+        [drawn for _, drawn in group],
+        options=tools.options,
+    )
+    for (item, _), result in zip(group, results, strict=True):
+        record.add(item.payload, item.ids, result.faces)
+        yield item.payload._replace(pixels=result.frame)
 
 
 class _Latents:

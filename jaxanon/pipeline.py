@@ -10,13 +10,13 @@ files are done nor on how they are batched.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from jaxanon import models, paint, redact, regions
+from jaxanon import canvas, models, paint, redact, regions
 from jaxanon.errors import ConfigError
 from jaxanon.types import KEYPOINTS, Detections
 from jaxanon.weights import Weights
@@ -159,24 +159,65 @@ def run(
         latents: One latent per face, instead of keys.
         options: See ``Options``.
     """
+    drawn = None
+    if options.mode == "generate" and len(detections.boxes):
+        if weights is None:
+            raise ConfigError("Mode 'generate' needs the weights of a generator.")
+        drawn = _latents(keys, latents, len(detections.boxes), weights, options)
+    (result,) = run_all([frame], [detections], weights, [drawn], options=options)
+    return result
+
+
+def run_all(
+    frames: Sequence[UInt[np.ndarray, "h w 3"]],
+    detections: Sequence[Detections],
+    weights: Weights | None,
+    latents: Sequence[Any],
+    *,
+    options: Options = DEFAULTS,
+) -> list[Result]:
+    """Hides the given faces of several frames, which are painted in full batches.
+
+    Args:
+        frames: RGB, uint8 or uint16.
+        detections: Of each frame.
+        weights: Of a generator; None will do for modes other than ``generate``.
+        latents: Of each frame, one per face; None in other modes.
+        options: See ``Options``.
+    """
+    canvases = [
+        _erase(frame, found, drawn, options)
+        for frame, found, drawn in zip(frames, detections, latents, strict=True)
+    ]
+    if options.mode == "generate" and any(len(c.boxes) for c in canvases):
+        if weights is None:
+            raise ConfigError("Mode 'generate' needs the weights of a generator.")
+        canvas.fill(canvases, weights, options)
+    elif options.mode in ("blur", "pixelate"):
+        hide = getattr(redact, options.mode)
+        for frame, erased in zip(frames, canvases, strict=True):
+            for x0, y0, x1, y1 in erased.regions[erased.regions.any(1)]:
+                erased.output[y0:y1, x0:x1] = hide(frame[y0:y1, x0:x1])
+    return [
+        Result(erased.output, _report(found, erased.regions, erased.failed, options))
+        for erased, found in zip(canvases, detections, strict=True)
+    ]
+
+
+def _erase(frame, found: Detections, latents, options: Options) -> canvas.Canvas:
     if frame.dtype not in (np.uint8, np.uint16) or frame.shape[2:] != (3,):
         raise ValueError(
             f"Frame {frame.dtype} {frame.shape} must be uint8 or uint16, [h w 3]."
         )
-    height, width = frame.shape[:2]
-    found = regions.find(detections.boxes, height, width, scale=options.mask_scale)
-    output = regions.erase(frame, found)
-    failed: dict[int, str] = {}
-    if options.mode == "generate" and len(found):
-        if weights is None:
-            raise ConfigError("Mode 'generate' needs the weights of a generator.")
-        drawn = _latents(keys, latents, len(found), weights, options)
-        failed = _paint(output, detections, found, weights, drawn, options)
-    elif options.mode in ("blur", "pixelate"):
-        hide = getattr(redact, options.mode)
-        for x0, y0, x1, y1 in found[found.any(1)]:
-            output[y0:y1, x0:x1] = hide(frame[y0:y1, x0:x1])
-    return Result(output, _report(detections, found, failed, options))
+    where = regions.find(found.boxes, *frame.shape[:2], scale=options.mask_scale)
+    return canvas.Canvas(
+        output=regions.erase(frame, where),
+        boxes=found.boxes,
+        regions=where,
+        keypoints=_usable_keypoints(found.keypoints, options),
+        latents=() if latents is None else latents,
+        failed={},
+    )
 
 
 def complete_keypoints(
@@ -202,60 +243,6 @@ def complete_keypoints(
             missing &= (probability >= threshold) & np.isfinite(points).all(-1)
             completed[index, missing] = points[missing]
     return detections._replace(keypoints=completed)
-
-
-def _paint(output, detections, found, weights, latents, options) -> dict[int, str]:
-    """Paints faces into the erased frame, in place; returns what failed and why."""
-    height, width = output.shape[:2]
-    owner = regions.assign(found, height, width)
-    erased, size = output.copy(), weights.config.resolution
-    keypoints = _usable_keypoints(detections.keypoints, options)
-    todo = [int(index) for index in np.flatnonzero(found.any(1))]
-    placements = {
-        i: regions.place(
-            *(detections.boxes[i], found[i], keypoints[i], height, width),
-            **{"size": size, "feather": options.feather},
-        )
-        for i in todo
-    }
-    count = options.batch_size or paint.default_batch_size()
-    failed: dict[int, str] = {}
-    for batch in (todo[start : start + count] for start in range(0, len(todo), count)):
-        try:
-            crops = [
-                paint.crop(erased, owner, keypoints[i], placements[i], size=size)
-                for i in batch
-            ]
-            faces = paint.paint(
-                crops,
-                [latents[i] for i in batch],
-                weights,
-                batch_size=count,
-                match_border=options.match_border,
-            )
-        except paint.FAILURES as error:
-            failed |= dict.fromkeys(batch, f"{type(error).__name__}: {error}")
-            continue
-        for i, face in zip(batch, faces, strict=True):
-            why = _overlay(output, owner, i, face, placements[i], found[i], options)
-            if why:
-                failed[i] = why
-    return failed
-
-
-def _overlay(output, owner, index, face, placement, region, options) -> str | None:
-    """Lays one painted face over the frame, or blackens it and says why."""
-    if face is None:
-        return "The painted face is not finite."
-    try:
-        paint.overlay(
-            output, owner, index, face, placement, region, feather=options.feather
-        )
-    except paint.FAILURES as error:
-        x0, y0, x1, y1 = region
-        output[y0:y1, x0:x1][owner[y0:y1, x0:x1] == index] = 0
-        return f"{type(error).__name__}: {error}"
-    return None
 
 
 def _latents(keys, latents, n: int, weights, options):

@@ -206,6 +206,25 @@ def test_a_part_is_taken(tmp_path, clip):
     assert report["frames"] == 4
 
 
+def test_frames_done_together_give_the_same_clip(tmp_path, clip, generator):
+    for batch in (1, 5):
+        options = pipeline.Options(batch_size=batch)
+        target, settings = tmp_path / f"{batch}.mkv", clips.VideoOptions(detect_every=2)
+        report = run(clip, target, weights=generator, options=options, video=settings)
+        assert report["tracks"][0]["frames"] == 12
+    one, five = (video.read(tmp_path / f"{batch}.mkv") for batch in (1, 5))
+    for a, b in zip(one, five, strict=True):
+        assert np.abs(a.pixels.astype(int) - b.pixels).mean() < 0.5
+
+
+def test_a_preview_counts_from_the_first_picture(clip):
+    info = video.probe(clip)._replace(first_seconds=2.0)
+    span = clips.VideoOptions(preview=1.0).span(info)
+    assert span.start_seconds == 0 and span.end_seconds == 3.0
+    later = clips.VideoOptions(preview=1.0, start=5.0).span(info)
+    assert (later.start_seconds, later.end_seconds) == (5.0, 6.0)
+
+
 def test_progress_counts_frames(tmp_path, clip):
     told = []
     run(clip, tmp_path / "out.mp4", progress=lambda n, total: told.append((n, total)))

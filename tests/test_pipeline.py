@@ -218,3 +218,21 @@ def test_keypoints_the_detector_lacks_are_filled_in(found, monkeypatch):
 def test_options_that_are_not_allowed_raise(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         pipeline.Options(**wrong)
+
+
+def test_frames_painted_together_are_painted_as_one_by_one(tiny_weights, found):
+    frames = list(np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), np.uint8))
+    faces = [
+        found((4, 6, 20, 24), (30, 10, 48, 33)),
+        found(),
+        found((10, 5, 30, 30), (12, 8, 26, 30), (40, 3, 55, 20)),
+    ]
+    drawn = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
+    latents = [drawn[:2], None, drawn[2:5]]
+    options = pipeline.Options(batch_size=4)
+    together = pipeline.run_all(frames, faces, tiny_weights, latents, options=options)
+    for frame, face, z, result in zip(frames, faces, latents, together, strict=True):
+        (alone,) = pipeline.run_all([frame], [face], tiny_weights, [z])
+        # Another batch size may add up in another order.
+        assert np.abs(alone.frame.astype(int) - result.frame).max() <= 1
+        assert alone.faces == result.faces

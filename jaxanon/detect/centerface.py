@@ -7,6 +7,7 @@ References:
     Xu et al. 2019, CenterFace: Joint Face Detection and Alignment Using Face as Point.
 """
 
+import itertools
 from collections.abc import Sequence
 from importlib import resources
 
@@ -67,25 +68,47 @@ def check(factors: Sequence[float] | None, floor: float) -> None:
 
 
 def detector(
-    network: passes.Network, *, factors: Sequence[float] | None, floor: float
+    network: passes.Network,
+    *,
+    factors: Sequence[float] | None,
+    floor: float,
+    at_once: int = 1,
 ) -> Detector:
-    """Makes a detector of any function that computes CenterFace's maps."""
+    """Makes a detector of any function that computes CenterFace's maps.
+
+    Args:
+        network: Takes a batch.
+        factors: See ``make``.
+        floor: See ``make``.
+        at_once: So many frames, if they have one size, are given to it together.
+    """
 
     def detect(frames: Sequence[np.ndarray], /) -> list[Detections]:
-        return [_detect(frame, network, factors, floor) for frame in frames]
+        found = []
+        for _, alike in itertools.groupby(frames, key=lambda frame: frame.shape):
+            same = list(alike)
+            for start in range(0, len(same), at_once):
+                found += _detect(same[start : start + at_once], network, factors, floor)
+        return found
 
     return detect
 
 
-def _detect(frame, network, factors, floor) -> Detections:
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-        raise DetectorError(
-            f"A frame is {frame.dtype} {frame.shape}, but must be uint8 [h w 3]."
-        )
-    if frame.size == 0:
-        return make_detections([], [], [])
-    factors = factors or passes.ladder(*frame.shape[:2])
-    found = passes.find(frame, network, factors=factors, floor=floor)
+def _detect(frames, network, factors, floor) -> list[Detections]:
+    """Finds the faces of frames of one size."""
+    for frame in frames:
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+            raise DetectorError(
+                f"A frame is {frame.dtype} {frame.shape}, but must be uint8 [h w 3]."
+            )
+    if frames[0].size == 0:
+        return [make_detections([], [], []) for _ in frames]
+    factors = factors or passes.ladder(*frames[0].shape[:2])
+    looks = passes.find_all(frames, network, factors=factors, floor=floor)
+    return [_name_points(found) for found in looks]
+
+
+def _name_points(found: passes.Candidates) -> Detections:
     keypoints = np.full((len(found.scores), len(KEYPOINTS), 2), np.nan, np.float32)
     keypoints[:, [KEYPOINTS.index(name) for name in POINTS]] = found.points
     return Detections(found.boxes, found.scores, keypoints)

@@ -22,6 +22,9 @@ from jaxanon.errors import DetectorError
 BUCKET = 256
 """Sides are padded to multiples of this, so that few sizes are compiled."""
 
+AT_ONCE = 8
+"""Frames of a video that the network sees together."""
+
 
 def make(
     *, factors: Sequence[float] | None = None, floor: float = centerface.FLOOR
@@ -33,12 +36,14 @@ def make(
     params = jax.device_put(params)
 
     def network(batch: np.ndarray) -> Sequence[np.ndarray]:
-        height, width = batch.shape[2:]
-        grow = [(0, 0), (0, 0), (0, -height % BUCKET), (0, -width % BUCKET)]
+        n, _, height, width = batch.shape
+        # One picture, or always as many: two programs for each size of picture.
+        more = AT_ONCE - n if n > 1 else 0
+        grow = [(0, more), (0, 0), (0, -height % BUCKET), (0, -width % BUCKET)]
         maps = run(params, np.pad(batch, grow))
-        return [np.asarray(part)[..., : height // 4, : width // 4] for part in maps]
+        return [np.asarray(part)[:n, :, : height // 4, : width // 4] for part in maps]
 
-    return centerface.detector(network, factors=factors, floor=floor)
+    return centerface.detector(network, factors=factors, floor=floor, at_once=AT_ONCE)
 
 
 def load() -> tuple[tuple[onnx_file.Node, ...], Mapping[str, np.ndarray]]:

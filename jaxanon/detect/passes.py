@@ -160,21 +160,35 @@ def find(
     floor: float,
 ) -> Candidates:
     """Finds faces at every size and merges them: one box a face, best first."""
-    height, width = frame.shape[:2]
+    return find_all([frame], network, factors=factors, floor=floor)[0]
+
+
+def find_all(
+    frames: Sequence[UInt8[np.ndarray, "h w 3"]],
+    network: Network,
+    *,
+    factors: Sequence[float],
+    floor: float,
+) -> list[Candidates]:
+    """Finds the faces of frames of one size, which the network sees together."""
+    height, width = frames[0].shape[:2]
     limit = float(MAX_BOX) if len(factors) > 1 else np.inf
-    parts = []
+    parts: list[list[Candidates]] = [[] for _ in frames]
     for factor in sorted(factors, reverse=True):
-        smallest = SURE_BOX if parts else 0.0
+        smallest = SURE_BOX if parts[0] else 0.0
         size = max(1, round(height * factor)), max(1, round(width * factor))
-        found = _look(resize(frame, *size), network, floor=floor, limit=limit)
-        longer = (found.boxes[:, 2:] - found.boxes[:, :2]).max(-1, initial=0)
-        found = _take(found, longer >= smallest)
+        resized = [resize(frame, *size) for frame in frames]
         ratio = np.array([width / size[1], height / size[0]], np.float32)
-        parts.append(
-            Candidates(
-                found.boxes * np.tile(ratio, 2), found.scores, found.points * ratio
-            )
-        )
+        looks = _look(resized, network, floor=floor, limit=limit)
+        for part, found in zip(parts, looks, strict=True):
+            longer = (found.boxes[:, 2:] - found.boxes[:, :2]).max(-1, initial=0)
+            found = _take(found, longer >= smallest)
+            scaled = found.boxes * np.tile(ratio, 2)
+            part.append(Candidates(scaled, found.scores, found.points * ratio))
+    return [_merge(part, height, width) for part in parts]
+
+
+def _merge(parts: Sequence[Candidates], height: int, width: int) -> Candidates:
     merged = Candidates(*(np.concatenate(field) for field in zip(*parts, strict=True)))
     merged = merged._replace(boxes=boxes.clip(merged.boxes, height, width))
     sides = merged.boxes[:, 2:] - merged.boxes[:, :2]
@@ -183,27 +197,32 @@ def find(
 
 
 def _look(
-    image: np.ndarray, network: Network, *, floor: float, limit: float
-) -> Candidates:
-    """Runs the network over the tiles of one resized frame."""
-    rows, columns = spans(image.shape[0]), spans(image.shape[1])
+    images: Sequence[np.ndarray], network: Network, *, floor: float, limit: float
+) -> list[Candidates]:
+    """Runs the network over the tiles of resized frames of one size."""
+    rows, columns = spans(images[0].shape[0]), spans(images[0].shape[1])
     is_tiled = len(rows) * len(columns) > 1
-    parts = []
+    parts: list[list[Candidates]] = [[] for _ in images]
     for top, bottom, low_y, high_y in rows:
         for left, right, low_x, high_x in columns:
-            tile = image[top:bottom, left:right]
-            found = decode(network(_pad(tile)), floor)
-            found = found._replace(
-                boxes=found.boxes + np.array([left, top] * 2, np.float32),
-                points=found.points + np.array([left, top], np.float32),
-            )
-            x, y = ((found.boxes[:, :2] + found.boxes[:, 2:]) / 2).T
-            own = (x >= low_x) & (x < high_x) & (y >= low_y) & (y < high_y)
-            if is_tiled:
-                sides = found.boxes[:, 2:] - found.boxes[:, :2]
-                own &= sides.max(-1, initial=0) <= limit
-            parts.append(_take(found, own))
-    return Candidates(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+            tiles = [_pad(image[top:bottom, left:right]) for image in images]
+            maps = network(tiles[0] if len(tiles) == 1 else np.concatenate(tiles))
+            for index, part in enumerate(parts):
+                found = decode([each[index : index + 1] for each in maps], floor)
+                found = found._replace(
+                    boxes=found.boxes + np.array([left, top] * 2, np.float32),
+                    points=found.points + np.array([left, top], np.float32),
+                )
+                x, y = ((found.boxes[:, :2] + found.boxes[:, 2:]) / 2).T
+                own = (x >= low_x) & (x < high_x) & (y >= low_y) & (y < high_y)
+                if is_tiled:
+                    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+                    own &= sides.max(-1, initial=0) <= limit
+                part.append(_take(found, own))
+    return [
+        Candidates(*(np.concatenate(field) for field in zip(*part, strict=True)))
+        for part in parts
+    ]
 
 
 def _pad(tile: np.ndarray) -> np.ndarray:

@@ -18,6 +18,19 @@ def test_maps_equal_those_of_onnxruntime():
         np.testing.assert_allclose(a, b, atol=1e-3)
 
 
+def test_frames_seen_together_are_found_as_one_by_one(monkeypatch):
+    monkeypatch.setattr(centerface_jax, "BUCKET", 32)
+    monkeypatch.setattr(centerface_jax, "AT_ONCE", 2)
+    frames = list(np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), np.uint8))
+    # So low a floor that noise has faces.
+    detect = centerface_jax.make(factors=(1.0,), floor=1e-5)
+    alone = [detect([frame])[0] for frame in frames]
+    assert min(len(found.scores) for found in alone) > 0
+    for a, b in zip(detect(frames), alone, strict=True):
+        for together, one in zip(a, b, strict=True):
+            np.testing.assert_allclose(together, one, atol=1e-2)
+
+
 def _field(number, value):
     return bytes([number << 3 | 2, len(value)]) + value
 

@@ -248,6 +248,12 @@ def test_an_interruption_leaves_what_was_there(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_sound_before_the_first_picture_is_noticed(tmp_path):
+    times = tuple(range(900, 1300, 40))
+    source = make(tmp_path / "in.mkv", times=times, sound=True)
+    assert video.probe(source).first_seconds == pytest.approx(0.9, abs=0.03)
+
+
 def test_a_part_begins_at_zero(tmp_path):
     source = make(tmp_path / "in.mp4", sound=True)
     frames = video.read(source, start_seconds=0.1, end_seconds=0.3)

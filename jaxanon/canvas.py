@@ -1,0 +1,115 @@
+"""Faces painted into erased frames, in full batches across frames."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt
+
+from jaxanon import paint, regions
+from jaxanon.weights import Weights
+
+
+class Canvas(NamedTuple):
+    """A frame whose faces are erased, and what is to be painted where."""
+
+    output: UInt[np.ndarray, "h w 3"]
+    """Is painted in place."""
+    boxes: Float[np.ndarray, "n 4"]
+    """Of the faces."""
+    regions: Int[np.ndarray, "n 4"]
+    """What is hidden of each; see ``regions.find``."""
+    keypoints: Float[np.ndarray, "n k 2"]
+    """x y in frame pixels; NaN = not to be used."""
+    latents: Sequence[Float[Array, "*z"]] | Float[np.ndarray, "n *z"]
+    """One per face."""
+    failed: dict[int, str]
+    """Is told which faces could not be painted, and why."""
+
+
+class _Face(NamedTuple):
+    """One face of one canvas."""
+
+    canvas: Canvas
+    index: int
+    erased: Any
+    owner: Any
+    placement: regions.Placement
+
+
+def fill(canvases: Sequence[Canvas], weights: Weights, options) -> None:
+    """Paints all faces of some frames, in place; a face that fails is told and black.
+
+    Args:
+        canvases: Erased frames.
+        weights: Of a generator.
+        options: See ``pipeline.Options``.
+    """
+    size, count = weights.config.resolution, options.batch_size
+    count = count or paint.default_batch_size()
+    faces = [face for c in canvases for face in _faces(c, size, options.feather)]
+    for start in range(0, len(faces), count):
+        batch = faces[start : start + count]
+        try:
+            painted = paint.paint(
+                [
+                    paint.crop(
+                        face.erased,
+                        face.owner,
+                        face.canvas.keypoints[face.index],
+                        face.placement,
+                        size=size,
+                    )
+                    for face in batch
+                ],
+                [face.canvas.latents[face.index] for face in batch],
+                weights,
+                batch_size=count,
+                match_border=options.match_border,
+            )
+        except paint.FAILURES as error:
+            for face in batch:
+                face.canvas.failed[face.index] = f"{type(error).__name__}: {error}"
+            continue
+        for face, image in zip(batch, painted, strict=True):
+            why = _overlay(face, image, options.feather)
+            if why:
+                face.canvas.failed[face.index] = why
+
+
+def _faces(canvas: Canvas, size: int, feather: float) -> Iterator[_Face]:
+    height, width = canvas.output.shape[:2]
+    todo = [int(index) for index in np.flatnonzero(canvas.regions.any(1))]
+    if not todo:
+        return
+    owner = regions.assign(canvas.regions, height, width)
+    # The neighbours of a face are painted meanwhile; no crop is to see one.
+    erased = canvas.output.copy()
+    for i in todo:
+        placement = regions.place(
+            canvas.boxes[i],
+            canvas.regions[i],
+            canvas.keypoints[i],
+            height,
+            width,
+            size=size,
+            feather=feather,
+        )
+        yield _Face(canvas, i, erased, owner, placement)
+
+
+def _overlay(face: _Face, image, feather: float) -> str | None:
+    """Lays one painted face over its frame, or blackens it and says why."""
+    if image is None:
+        return "The painted face is not finite."
+    output, index, owner = face.canvas.output, face.index, face.owner
+    region = face.canvas.regions[index]
+    try:
+        paint.overlay(
+            output, owner, index, image, face.placement, region, feather=feather
+        )
+    except paint.FAILURES as error:
+        x0, y0, x1, y1 = region
+        output[y0:y1, x0:x1][owner[y0:y1, x0:x1] == index] = 0
+        return f"{type(error).__name__}: {error}"
+    return None
