@@ -101,7 +101,7 @@ def read(
     """
     info = probe(path)
     begin = info.start_seconds + start_seconds
-    last_pts = None
+    last_pts, turns = None, {}
     with decode.opened(path) as container, decode.blaming(path):
         stream = decode.video_stream(container, path)
         if start_seconds > 0:
@@ -119,7 +119,7 @@ def read(
                 continue
             pts = pts if last_pts is None else max(pts, last_pts + 1)
             last_pts = pts
-            pixels = _to_rgb(frame)
+            pixels = _to_rgb(frame, turns)
             if pixels.shape != (info.height, info.width, 3):
                 raise MediaError(f"{path}: the picture's size changes at {seconds} s.")
             yield Frame(pixels, pts, frame.duration or 0)
@@ -148,12 +148,12 @@ def read_live(
     info = _describe(container, stream, first)
 
     def frames():
-        last_pts = -1
+        last_pts, turns = -1, {}
         with container, decode.blaming(name):
             for frame in itertools.chain([first], decoded):
                 pts = last_pts + 1 if frame.pts is None else frame.pts
                 last_pts = max(pts, last_pts + 1)
-                yield Frame(_to_rgb(frame), last_pts, frame.duration or 0)
+                yield Frame(_to_rgb(frame, turns), last_pts, frame.duration or 0)
 
     return info, frames()
 
@@ -199,14 +199,17 @@ def _orientation(frame) -> tuple[bool, bool, bool]:
     return True, c < 0, b < 0
 
 
-def _to_rgb(frame) -> np.ndarray:
+def _to_rgb(frame, turns: dict[int, tuple[bool, bool, bool]]) -> np.ndarray:
+    # A frame that was asked for its side data lives until the next garbage collection.
+    if frame.rotation not in turns:
+        turns[frame.rotation] = _orientation(frame)
     deep = codecs.bit_depth(frame.format.name) > 8
     pixels = frame.to_ndarray(
         format="rgb48le" if deep else "rgb24",
         interpolation=SCALER,
         src_colorspace=swscale_matrix(frame.colorspace, frame.height),
     )
-    transposed, mirrored, flipped = _orientation(frame)
+    transposed, mirrored, flipped = turns[frame.rotation]
     if transposed:
         pixels = pixels.swapaxes(0, 1)
     pixels = pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]

@@ -1,3 +1,4 @@
+import gc
 import struct
 import types
 from fractions import Fraction
@@ -278,6 +279,20 @@ def test_reading_holds_one_frame_at_a_time(tmp_path):
     next(frames)
     assert frames.gi_frame is not None  # a generator that waits, not a list
     frames.close()
+
+
+def test_what_was_read_is_freed_at_once(tmp_path):
+    source = make(tmp_path / "in.mp4")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in video.read(source):
+            pass
+        left = [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+    finally:
+        gc.enable()
+    # That of the first look at the file, and that whose rotation was asked for.
+    assert len(left) <= 2
 
 
 def test_the_same_frames_give_the_same_bytes(tmp_path):
