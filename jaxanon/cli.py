@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return args.run(args)
     except KeyboardInterrupt:
         console.complain("interrupted; finished files stay, nothing is half-written.")
+        if getattr(args, "resume", False):
+            console.complain("the same command goes on where it was.")
         return INTERRUPTED
     except ConfigError as error:
         console.complain(str(error))
