@@ -18,7 +18,13 @@ def open_source(source: str) -> tuple[video.Info, Iterator[video.Frame]]:
         MediaError: There is no such thing, or it gives no pictures.
     """
     if source == "-":
-        return video.read_live(sys.stdin.buffer)
+        try:
+            return video.read_live(sys.stdin.buffer)
+        except MediaError as error:
+            raise MediaError(
+                f"{error} (A pipe carries Matroska, MPEG-TS and the like; an MP4 has "
+                "its index at the end.)"
+            ) from error
     if not source.isdecimal():
         return video.read_live(source)
     if sys.platform not in _CAMERAS:

@@ -1,0 +1,63 @@
+"""The command `jaxanon live`, from files and pipes to files and pipes."""
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from jaxanon import cli
+from jaxanon.media import video
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A clip of 8 frames that can be piped."""
+    path = tmp_path_factory.mktemp("clips") / "in.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for index in range(8):
+            pixels = np.full((64, 96, 3), 20 * index, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def levels(path):
+    return [round(float(frame.pixels.mean())) for frame in video.read(path)]
+
+
+def test_a_file_goes_to_a_file(tmp_path, clip):
+    target = tmp_path / "out.mp4"
+    assert cli.main(["live", str(clip), "-o", str(target), "--mode", "black"]) == 0
+    assert levels(target) == pytest.approx(levels(clip), abs=2)
+
+
+def test_a_pipe_goes_to_a_pipe(tmp_path, clip):
+    command = [sys.executable, "-m", "jaxanon", "live", "-", "-o", "-"]
+    with clip.open("rb") as source:
+        cat = subprocess.Popen(["cat"], stdin=source, stdout=subprocess.PIPE)
+    done = subprocess.run(
+        [*command, "--mode", "black"], stdin=cat.stdout, capture_output=True, cwd=ROOT
+    )
+    assert cat.stdout is not None
+    cat.stdout.close()
+    assert (cat.wait(), done.returncode) == (0, 0), done.stderr
+    (tmp_path / "out.mkv").write_bytes(done.stdout)
+    assert levels(tmp_path / "out.mkv") == pytest.approx(levels(clip), abs=2)
+
+
+def test_no_camera_is_an_error_and_leaves_nothing(tmp_path, capsys):
+    target = tmp_path / "out.mp4"
+    command = ["live", "987654", "-o", str(target), "--mode", "black"]
+    assert cli.main(command) == 1
+    assert "987654" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
