@@ -25,7 +25,8 @@ def base_key(seed: int | None) -> jax.Array:
 
     Args:
         seed: 0 to `MAX_SEED`; None draws 64 random bits from the system, which are
-            written nowhere, so that no later run can paint the same faces.
+            written nowhere, so that no later run can paint the same faces. (The work
+            on an unfinished video keeps a key that is derived from them, see `resume`.)
     """
     if seed is None:
         words = jnp.asarray(np.frombuffer(os.urandom(8), np.uint32))

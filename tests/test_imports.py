@@ -18,7 +18,7 @@ LAYERS = [
     {"paint"},
     {"canvas"},
     {"pipeline"},
-    {"stages", "frames", "inputs", "manifest", "live", "resume"},
+    {"stages", "frames", "inputs", "manifest", "live", "resume", "epilogs"},
     {"hide"},
     {"files", "clips"},
     {"info", "demo", "console", "arguments"},

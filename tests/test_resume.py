@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import av
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -100,7 +101,7 @@ def test_a_secret_key_is_kept_for_the_owner_and_used_again(
     assert modes == {0o600} and stat.S_IMODE(work.stat().st_mode) == 0o700
     words = json.loads((work / "state.json").read_text())["key"]
     run(clip, target, tiny_weights, first=16, seed=None)
-    key = jax.random.wrap_key_data(np.array(words, np.uint32), impl="threefry2x32")
+    key = jax.random.wrap_key_data(jnp.array(words, np.uint32), impl="threefry2x32")
     monkeypatch.setattr(seeds, "file_key", lambda base, sha256: key)
     run(clip, whole, tiny_weights, seed=None)
     assert pictures(target) == pictures(whole)
