@@ -33,9 +33,10 @@ secret that is written nowhere, except with --resume. A manifest holds the seed 
 
 _RESUME = """\
 what is done is kept beside the output in a hidden folder, .NAME.unfinished, in
-parts of 100 frames: anonymised pictures, places of faces and, readable for you alone, the key that
-draws the new faces (it says nothing of the people). It goes when the video is done;
-to give up, delete it. Without --resume an interrupted video leaves nothing."""
+parts of 100 frames: anonymised pictures, places of faces and, readable for you
+alone, the key that draws the new faces (it says nothing of the people). It goes
+when the video is done; to give up, delete it. Without --resume an interrupted video
+leaves nothing."""
 
 
 def anonymize() -> str:
