@@ -28,7 +28,8 @@ videos: what FFmpeg reads, such as MP4, MOV, MKV, WebM, AVI and animated GIF. So
 _SEED = """\
 the same seed, file, weights, options and kind of device give the same bytes, whatever
 other files are done and in which order. Without it every run draws new faces from a
-secret that is written nowhere, except with --resume. A manifest holds the seed only if you gave one."""
+secret that is written nowhere, except with --resume. A manifest holds the seed only
+if you gave one."""
 
 
 _RESUME = """\
