@@ -12,6 +12,10 @@ from jaxanon import paint as paint_faces
 from jaxanon.frames import SEARCH_EVERY, UNSURE, Tools, VideoOptions
 from jaxanon.media import video
 
+STEADY_SECONDS, STEADY_FRAMES = 0.08, (1.0, 2.5)
+"""Width of the smoothing of boxes and keypoints, and its limits in frames: the painted
+face changes with every jump of its crop. See ``benchmarks/video_steadiness.py``."""
+
 MOST_LATENTS = 256
 """Tracks whose latents are kept at hand; others are drawn again."""
 
@@ -64,8 +68,13 @@ def rules(
     sure, every = tools.options.score, settings.detect_every
     # What only the thorough detector finds is found once in so many frames.
     search = every * max(SEARCH_EVERY // every, 1)
+    sigma = base.sigma
+    if not is_live:
+        low, high = STEADY_FRAMES
+        sigma = min(max(STEADY_SECONDS * float(info.rate), low), high)
     return replace(
         base,
+        sigma=sigma,
         sure=sure,
         unsure=min(UNSURE, sure),
         margin=max(base.margin, search if is_live else (search + 1) // 2),

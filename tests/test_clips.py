@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxanon import clips, models, pipeline, stages, weights
+from jaxanon import clips, hide, models, pipeline, stages, weights
 from jaxanon.detect import json_format
 from jaxanon.errors import ConfigError, DetectorError, MediaError
 from jaxanon.media import kind, video
@@ -160,8 +160,6 @@ def test_same_seed_same_bytes_other_seed_other_face(tmp_path, clip, generator):
 
 
 def test_a_person_keeps_the_latent_and_two_people_differ(generator):
-    from jaxanon import hide
-
     tools = clips.Tools(generator, detector, None, pipeline.Options())
     draws = hide._Latents(jax.random.key(0), tools, is_per_frame=False)
     first, later = draws(np.array([0, 1]), 0), draws(np.array([1, 2]), 1)
@@ -215,6 +213,13 @@ def test_frames_done_together_give_the_same_clip(tmp_path, clip, generator):
     one, five = (video.read(tmp_path / f"{batch}.mkv") for batch in (1, 5))
     for a, b in zip(one, five, strict=True):
         assert np.abs(a.pixels.astype(int) - b.pixels).mean() < 0.5
+
+
+@pytest.mark.parametrize("rate, sigma", [(5, 1.0), (25, 2.0), (60, 2.5)])
+def test_smoothing_is_as_long_in_time_at_other_rates(clip, rate, sigma):
+    info = video.probe(clip)._replace(rate=Fraction(rate))
+    tools = clips.Tools(None, detector, None, BLACK)
+    assert hide.rules(info, tools, clips.VideoOptions()).sigma == sigma
 
 
 def test_a_preview_counts_from_the_first_picture(clip):
