@@ -23,7 +23,7 @@ class Palette:
         )
         split = graph.add("split")
         find = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-        use = graph.add("paletteuse", "new=1:dither=bayer")
+        use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
         self._source.link_to(split)
         split.link_to(use, 0, 0)
         split.link_to(find, 1, 0)
