@@ -195,10 +195,8 @@ def detect_video_file(
         MediaError: The video cannot be read.
     """
     source = Path(source)
-    info, tools = (
-        reader.probe(source),
-        Tools(None, detector, keypointer, options, glance),
-    )
+    info = reader.probe(source)
+    tools = Tools(None, detector, keypointer, options, glance)
     found = []
     with stages.Line() as line:
         decoded = line.ahead(_read(source, encode.WHOLE))
@@ -240,9 +238,11 @@ def live(
 
     Raises:
         MediaError: The source cannot be read or the sink not be written.
+        ConfigError: An option is for files only.
     """
     from jaxanon import live as streams
 
+    video.check_live()
     tools = Tools(weights, detector, keypointer, options, glance)
     info, coming = streams.open_source(source)
     key, record = seeds.base_key(seed), hide.Record(info)

@@ -63,6 +63,12 @@ class VideoOptions:
         if self.end is not None and self.end <= (self.start or 0):
             raise ConfigError(f"The part ends at {self.end} s, before it starts.")
 
+    def check_live(self) -> None:
+        """Raises ``ConfigError`` for what a camera or a pipe cannot have."""
+        for name in ("audio", "start", "end", "resume"):
+            if getattr(self, name) != getattr(DEFAULTS, name):
+                raise ConfigError(f"Live pictures know no --{name}.")
+
     def span(self, info: video.Info) -> encode.Span:
         """The part of the video that is asked for."""
         start, end = self.start or 0.0, self.end

@@ -61,3 +61,11 @@ def test_no_camera_is_an_error_and_leaves_nothing(tmp_path, capsys):
     assert cli.main(command) == 1
     assert "987654" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", [["--resume"], ["--audio", "keep"], ["--end", "3"]])
+def test_what_only_files_have_is_refused(tmp_path, clip, capsys, option):
+    target = str(tmp_path / "out.mp4")
+    command = ["live", str(clip), "-o", target, "--mode", "black", *option]
+    assert cli.main(command) == 2
+    assert option[0] in capsys.readouterr().err
