@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from jaxanon import canvas, models, paint, redact, regions
+from jaxanon import canvas, detect, models, paint, redact, regions
 from jaxanon.errors import ConfigError
 from jaxanon.types import KEYPOINTS, Detections
 from jaxanon.weights import Weights
@@ -130,9 +130,12 @@ def anonymize(
 
     Returns:
         A new frame of the same shape and dtype.
+
+    Raises:
+        DetectorError: The detector answered something that is no ``Detections``.
     """
     picture = frame if frame.dtype == np.uint8 else (frame // 257).astype(np.uint8)
-    (detections,) = detector([picture])
+    (detections,) = detect.validate([picture], detector([picture]))
     detections = select(detections, score=options.score)
     if keypointer is not None:
         detections = complete_keypoints(frame, detections, keypointer)

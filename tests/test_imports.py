@@ -36,6 +36,8 @@ HOMES = {
     "tqdm": {"console"},
     "PIL": {"media", "demo", "info"},
     "av": {"media"},
+    "onnxruntime": {"detect", "metrics"},
+    "safetensors": {"weights"},
 }
 """Where in the library each package may be imported."""
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from jaxanon import models, paint, pipeline, regions
-from jaxanon.errors import ConfigError
+from jaxanon.errors import ConfigError, DetectorError
 from jaxanon.models import keypointer
 from jaxanon.types import KEYPOINTS, Detections
 from jaxanon.weights import Weights
@@ -179,6 +179,22 @@ def test_selection_is_by_score():
     np.testing.assert_array_equal(
         pipeline.select(detections, score=0.5).scores, detections.scores[1:]
     )
+
+
+@pytest.mark.parametrize("box", [(np.nan, 1, 9, 9), (9, 1, 1, 9)])
+def test_anonymize_refuses_what_is_no_detection(found, box):
+    def detector(frames):
+        return [found(box)]
+
+    black = pipeline.Options(mode="black")
+    with pytest.raises(DetectorError, match="box"):
+        pipeline.anonymize(noise(12, 12), None, detector, key=KEY, options=black)
+
+
+def test_anonymize_refuses_a_detector_without_an_answer():
+    black = pipeline.Options(mode="black")
+    with pytest.raises(DetectorError, match="0 times"):
+        pipeline.anonymize(noise(9, 9), None, lambda _: [], key=KEY, options=black)
 
 
 def test_anonymize_shows_eight_bits_to_the_detector(tiny_weights, found):
