@@ -18,15 +18,14 @@ import dataclasses
 import importlib.util
 import json
 import math
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import common
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,8 +83,8 @@ def compare(batch, dtype, arguments):
             "benchmark": "generator_speed",
             "network": name,
             "faces_per_second": round(batch / wall, 2),
-            "wall_ms": spread(times, 0),
-            "cpu_ms": spread(times, 1),
+            "wall_ms": in_milliseconds(times, 0),
+            "cpu_ms": in_milliseconds(times, 1),
             **facts[name],
         }
         if best and name != best:
@@ -95,7 +94,9 @@ def compare(batch, dtype, arguments):
         if arguments.peak and "gflop" in facts[name]:
             share = facts[name]["gflop"] / wall / (arguments.peak * 1e3)
             line["share_of_peak"] = round(share, 4)
-        print(json.dumps(line | {"batch": batch, "dtype": dtype} | circumstances()))
+        print(
+            json.dumps(line | {"batch": batch, "dtype": dtype} | common.circumstances())
+        )
 
 
 def example(batch):
@@ -220,25 +221,9 @@ def ratio(slow, fast, column):
     return round(statistics.median(a[column] / b[column] for a, b in pairs), 2)
 
 
-def spread(times, column):
-    """Returns lowest, median and highest in milliseconds."""
-    values = [time[column] * 1e3 for time in times]
-    return [round(f(values), 2) for f in (min, statistics.median, max)]
-
-
-def circumstances():
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    )
-    return {
-        "device": jax.devices()[0].device_kind,
-        "machine": platform.machine(),
-        "jax": jax.__version__,
-        "commit": commit.stdout.strip(),
-    }
+def in_milliseconds(times, column):
+    """Returns lowest, median and highest."""
+    return common.spread([time[column] * 1e3 for time in times], digits=2)
 
 
 if __name__ == "__main__":

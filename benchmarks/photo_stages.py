@@ -12,15 +12,14 @@ anonymize` of one small photo; there, the first time, which compiles, is apart t
 import argparse
 import json
 import os
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import common
 import jax
 import numpy as np
 import onnxruntime
@@ -99,7 +98,7 @@ def time_photo(folder, arguments):
         "rounds": arguments.rounds,
         "first_round_seconds": round(rounds[0]["total"], 2),
         "seconds": {
-            stage: spread([seconds[stage] for seconds in rounds[1:]])
+            stage: common.spread([seconds[stage] for seconds in rounds[1:]])
             for stage in rounds[0]
         },
         "peak_memory_mb": peak_memory_mb(),
@@ -151,8 +150,8 @@ def time_starts(folder, rounds):
             "command": name,
             "rounds": rounds,
             "first_seconds": round(walls[0], 2),
-            "seconds": spread(walls[1:]),
-            "cpu_seconds": spread(cpus[1:]),
+            "seconds": common.spread(walls[1:]),
+            "cpu_seconds": common.spread(cpus[1:]),
         }
 
 
@@ -166,26 +165,8 @@ def peak_memory_mb() -> int:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
-def spread(values):
-    """Returns lowest, median and highest."""
-    return [round(f(values), 3) for f in (min, statistics.median, max)]
-
-
 def circumstances():
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    )
-    return {
-        "device": jax.devices()[0].device_kind,
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "jax": jax.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "commit": commit.stdout.strip(),
-    }
+    return common.circumstances() | {"onnxruntime": onnxruntime.__version__}
 
 
 if __name__ == "__main__":
