@@ -81,7 +81,7 @@ class Generator(nn.Module):
                 x = layers.Conv(width, 1, dtype=dtype, name=f"leave_{level}")(x)
                 skip = jnp.concatenate([skips[level], maps[level]], -1)
                 skip = layers.Conv(width, 1, dtype=dtype, name=f"skip_{level}")(skip)
-                x = layers.upsample(x) + skip
+                x = layers.smooth(layers.upsample(x)) + skip
             for block in range(config.blocks):
                 name = f"up_{level}_{block}"
                 x = layers.StyledBlock(width, dtype=dtype, name=name)(x, style)

@@ -48,10 +48,10 @@ def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b i j c"]:
 
 
 def upsample(x: Float[Array, "b i j c"]) -> Float[Array, "b h w c"]:
-    """Doubles height and width, smoothly."""
+    """Doubles height and width by repeating pixels."""
     b, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c))
-    return smooth(x.reshape(b, 2 * h, 2 * w, c))
+    return x.reshape(b, 2 * h, 2 * w, c)
 
 
 @jax.custom_vjp
