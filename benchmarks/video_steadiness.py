@@ -20,7 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxanon import clips, detect, frames, hide, pipeline, runtime, track, weights
+from jaxanon import clips, detect, frames, hide, pipeline, runtime, seek, track, weights
 from jaxanon.media import video
 from jaxanon.metrics import embedding, stability
 from jaxanon.ops import boxes
@@ -58,7 +58,7 @@ def cut(pixels, box):
 def points_in(pixels, box, find):
     """Finds the keypoints of the face in a box, NaN where no face is found there."""
     (found,) = find([pixels])
-    found = pipeline.select(found, score=0.2)
+    found = seek.select(found, score=0.2)
     if len(found.boxes):
         overlap = boxes.iou(box[None].astype(np.float64), found.boxes)[0]
         if overlap.max() > 0.3:

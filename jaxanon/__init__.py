@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from jaxanon.pipeline import Options as Options
     from jaxanon.pipeline import Result as Result
     from jaxanon.pipeline import anonymize as anonymize
-    from jaxanon.pipeline import complete_keypoints as complete_keypoints
     from jaxanon.pipeline import face_keys as face_keys
     from jaxanon.pipeline import run as run
+    from jaxanon.seek import complete_keypoints as complete_keypoints
     from jaxanon.types import KEYPOINTS as KEYPOINTS
     from jaxanon.types import Condition as Condition
     from jaxanon.types import Crops as Crops
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": "ConfigError DetectorError JaxanonError MediaError WeightsError",
-    "pipeline": "FaceReport Options Result anonymize complete_keypoints face_keys run",
+    "seek": "complete_keypoints",
+    "pipeline": "FaceReport Options Result anonymize face_keys run",
     "types": "KEYPOINTS Condition Crops Detections",
     "weights": "Weights load",
 }

@@ -5,7 +5,6 @@ apart, so that memory does not grow with the length. Every frame goes through th
 pipeline of pictures: its faces are erased before anything is painted.
 """
 
-import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -124,9 +123,9 @@ class _Job(NamedTuple):
         return self.video.span(self.info)
 
     @property
-    def coding(self) -> dict[str, Any]:
+    def coding(self) -> encode.Coding:
         """How it is encoded."""
-        return {"codec": self.video.codec, "crf": self.video.crf, "span": self.span}
+        return encode.Coding(self.video.codec, self.video.crf, self.span)
 
     @property
     def sound(self) -> Path | None:
@@ -142,7 +141,7 @@ def _write(job: _Job, record: hide.Record, progress: Progress | None) -> int:
         seen = line.ahead(frames.see(decoded, info, tools, video, job.detections))
         painted = line.ahead(hide.paint(seen, tools, video, job.key, record))
         told = _tell(painted, info, job.span, progress)
-        return encode.write(job.target, told, info, audio_from=job.sound, **job.coding)
+        return encode.write(job.target, told, info, job.coding, audio_from=job.sound)
 
 
 def _go_on(job: _Job, record: hide.Record, progress, work: resume.Work) -> int:
@@ -163,12 +162,13 @@ def _go_on(job: _Job, record: hide.Record, progress, work: resume.Work) -> int:
                 line.ahead(found), tools, video, work.key, record, skip=work.frames
             )
             told = _tell(painted, info, job.span, progress, begin=work.frames)
-            encoding = functools.partial(
-                encode.encode_part, job.target, info=info, **job.coding
-            )
-            work.add(told, lambda part: encoding(frames=part), record.state)
+
+            def encode_part(part):
+                return encode.encode_part(job.target, part, info, job.coding)
+
+            work.add(told, encode_part, record.state)
         count = encode.join(
-            job.target, work.packets(), info, audio_from=job.sound, **job.coding
+            job.target, work.packets(), info, job.coding, audio_from=job.sound
         )
     finally:
         if not work.parts:

@@ -31,7 +31,9 @@ def _anonymize(args: Any) -> int:
     tools = given = None
     if planned.jobs:
         given = _read_detections(args)
-        tools = _load_tools(args, is_detecting=given is None)
+        tools = _load_tools(
+            args, is_detecting=given is None, has_video=_has_video(planned)
+        )
     is_complete = False
     try:
         told.each(
@@ -85,8 +87,9 @@ def _detect(args: Any) -> int:
     planned = inputs.plan(args.input)
     _check_new(args.out, args.overwrite)
     told = _console(args)
-    tools = _load_tools(args, is_painting=False) if planned.jobs else None
-    found = {}
+    tools, found = None, {}
+    if planned.jobs:
+        tools = _load_tools(args, is_painting=False, has_video=_has_video(planned))
 
     def do(job, advance):
         entry = _detect_one(args, tools, job, advance)
@@ -130,7 +133,7 @@ def _read_detections(args: Any) -> Any:
     """Reads --detections; a score asked for applies to them too."""
     if not args.detections:
         return None
-    from jaxanon import pipeline
+    from jaxanon import seek
     from jaxanon.detect import json_format
 
     given = json_format.read(args.detections)
@@ -138,7 +141,7 @@ def _read_detections(args: Any) -> Any:
         return given
 
     def select(faces):
-        return faces and pipeline.select(faces, score=args.score)
+        return faces and seek.select(faces, score=args.score)
 
     return {
         name: found._replace(
@@ -189,7 +192,7 @@ def _convert(args: Any) -> int:
 def _live(args: Any) -> int:
     from jaxanon import clips
 
-    tools = _load_tools(args)
+    tools = _load_tools(args, has_video=True)
     return clips.live(
         args.input,
         args.out,
@@ -214,7 +217,11 @@ BY_NAME = {
 
 
 def _load_tools(
-    args: Any, *, is_detecting: bool = True, is_painting: bool = True
+    args: Any,
+    *,
+    is_detecting: bool = True,
+    is_painting: bool = True,
+    has_video: bool = False,
 ) -> _Tools:
     """Starts the device and loads what this run needs, and no more."""
     device = runtime.start(args.device)
@@ -229,11 +236,12 @@ def _load_tools(
             raise ConfigError(f"--weights {args.weights}: not a generator's.")
     if is_detecting:
         name = args.detector
-        if name == "centerface":
-            name = "centerface" if device.startswith("cpu") else "centerface_jax"
+        if name == "centerface" and not device.startswith("cpu"):
+            name = "centerface_jax"
+        detector = detect.make(name)
+        if has_video and args.detector == "centerface":
             # Half size finds what fills the frame, which is where a miss hurts most.
             glance = detect.make(name, factors=(1.0, 0.5))
-        detector = detect.make(name)
         if generates:
             keypointer = pipeline.to_device(weights.load("keypointer"))
     if generator and detector:
@@ -248,6 +256,10 @@ def _load_tools(
         ).start()
     key = files.base_key(getattr(args, "seed", None))
     return _Tools(generator, detector, keypointer, glance, options, key, device)
+
+
+def _has_video(planned: Any) -> bool:
+    return any(job.kind == "video" for job in planned.jobs)
 
 
 def _options(args: Any) -> Any:

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, UInt
 
-from jaxanon import pipeline, regions
-from jaxanon.detect import Detector, validate
+from jaxanon import pipeline, regions, seek
+from jaxanon.detect import Detector
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import MediaError
 from jaxanon.media import image
@@ -24,29 +24,6 @@ from jaxanon.types import Detections
 from jaxanon.weights import Weights
 
 Report = dict[str, Any]
-
-
-def find_faces(
-    frame: UInt[np.ndarray, "h w 3"],
-    detector: Detector,
-    keypointer: Weights | None,
-    *,
-    score: float,
-) -> Detections:
-    """Detects the faces of a frame and completes their keypoints.
-
-    Args:
-        frame: RGB, uint8 or uint16.
-        detector: Takes uint8 frames.
-        keypointer: Weights of the keypoint network; None leaves gaps.
-        score: Detections below it are left out.
-    """
-    seen = frame if frame.dtype == np.uint8 else (frame // 257).astype(np.uint8)
-    (found,) = validate([seen], detector([seen]))
-    detections = pipeline.select(found, score=score)
-    if keypointer is None:
-        return detections
-    return pipeline.complete_keypoints(frame, detections, keypointer)
 
 
 def anonymize_image_file(
@@ -89,7 +66,7 @@ def anonymize_image_file(
     if given is not None:
         detections = _check_given(source, given, picture.pixels)
     elif detector is not None:
-        detections = find_faces(
+        detections = seek.find_faces(
             picture.pixels, detector, keypointer, score=options.score
         )
     else:
@@ -142,7 +119,7 @@ def detect_image_file(
         MediaError: The picture cannot be read.
     """
     pixels = image.read(source, max_pixels=max_pixels).pixels
-    found = find_faces(pixels, detector, keypointer, score=score)
+    found = seek.find_faces(pixels, detector, keypointer, score=score)
     return FileDetections(pixels.shape[1], pixels.shape[0], faces=found)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxanon import paint, pipeline, track
+from jaxanon import paint, pipeline, seek, track
 from jaxanon.detect import Detector, validate
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import ConfigError, MediaError
@@ -173,32 +173,25 @@ def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every:
     def find(looks: Sequence[_Look]) -> Iterator[tuple[_Look, Detections | None]]:
         searched, glanced = [], []
         for look in looks:
-            if look.at_edge or (look.index % every, look.index // every % rarely) == (
-                0,
-                0,
-            ):
+            if look.at_edge or look.index % (every * rarely) == 0:
                 searched.append(look)
             elif look.index % every == 0:
                 glanced.append(look)
             else:
                 yield look, None
         for detector, chosen in ((thorough, searched), (glance, glanced)):
-            plain = [_to_uint8(look.frame.pixels) for look in chosen]
+            plain = [seek.to_uint8(look.frame.pixels) for look in chosen]
             results = validate(plain, detector(plain)) if plain else []
             for look, found in zip(chosen, results, strict=True):
-                yield look, complete(look, pipeline.select(found, score=unsure))
+                yield look, complete(look, seek.select(found, score=unsure))
 
     def complete(look: _Look, found: Detections) -> Detections:
         is_due = look.at_edge or look.index // every % COMPLETE_EVERY == 0
         if keypointer is None or not is_due:
             return found
-        return pipeline.complete_keypoints(look.frame.pixels, found, keypointer)
+        return seek.complete_keypoints(look.frame.pixels, found, keypointer)
 
     return find
-
-
-def _to_uint8(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.dtype == np.uint8 else (pixels // 257).astype(np.uint8)
 
 
 def _look_up(info: video.Info, given: FileDetections, every: int, looks):

@@ -53,7 +53,8 @@ def show(
         crf = 23 if settings.crf is None else settings.crf
         encode.write_live(sys.stdout.buffer, frames, info, crf=crf)
     else:
-        encode.write(Path(sink), frames, info, codec=settings.codec, crf=settings.crf)
+        coding = encode.Coding(settings.codec, settings.crf)
+        encode.write(Path(sink), frames, info, coding)
 
 
 def _show_window(frames: Iterable[video.Frame]) -> None:

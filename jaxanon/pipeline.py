@@ -8,7 +8,7 @@ frame, the box and the keypoints. It depends neither on how many other faces, fr
 files are done nor on how they are batched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from jaxanon import canvas, detect, models, paint, redact, regions
+from jaxanon import canvas, detect, models, redact, regions, seek
 from jaxanon.errors import ConfigError
 from jaxanon.types import KEYPOINTS, Detections
 from jaxanon.weights import Weights
@@ -98,12 +98,6 @@ def face_keys(key: jax.Array, n: int) -> list[jax.Array]:
     return [jax.random.fold_in(key, index) for index in range(n)]
 
 
-def select(detections: Detections, *, score: float) -> Detections:
-    """Keeps the detections that are sure enough."""
-    sure = detections.scores >= score
-    return Detections(*(field[sure] for field in detections))
-
-
 def to_device(weights: Weights) -> Weights:
     """Puts the parameters where they are used, once for many frames."""
     return weights._replace(params=jax.device_put(weights.params))
@@ -112,7 +106,7 @@ def to_device(weights: Weights) -> Weights:
 def anonymize(
     frame: UInt[np.ndarray, "h w 3"],
     weights: Weights | None,
-    detector: Callable[[Sequence[np.ndarray]], list[Detections]],
+    detector: detect.Detector,
     *,
     key: jax.Array,
     keypointer: Weights | None = None,
@@ -134,11 +128,7 @@ def anonymize(
     Raises:
         DetectorError: The detector answered something that is no ``Detections``.
     """
-    picture = frame if frame.dtype == np.uint8 else (frame // 257).astype(np.uint8)
-    (detections,) = detect.validate([picture], detector([picture]))
-    detections = select(detections, score=options.score)
-    if keypointer is not None:
-        detections = complete_keypoints(frame, detections, keypointer)
+    detections = seek.find_faces(frame, detector, keypointer, score=options.score)
     keys = face_keys(key, len(detections.boxes))
     return run(frame, detections, weights, keys=keys, options=options).frame
 
@@ -221,31 +211,6 @@ def _erase(frame, found: Detections, latents, options: Options) -> canvas.Canvas
         latents=() if latents is None else latents,
         failed={},
     )
-
-
-def complete_keypoints(
-    frame: UInt[np.ndarray, "h w 3"],
-    detections: Detections,
-    keypointer: Weights,
-    *,
-    threshold: float = 0.5,
-) -> Detections:
-    """Asks the keypoint network for what the detector has not seen.
-
-    Args:
-        frame: RGB, uint8 or uint16, with the faces.
-        detections: NaN keypoints are filled in where the network is sure.
-        keypointer: Weights of the keypoint network.
-        threshold: Least probability that a keypoint is visible.
-    """
-    completed = detections.keypoints.copy()
-    for index, box in enumerate(detections.boxes):
-        missing = np.isnan(completed[index]).any(-1)
-        if missing.any() and (box[2:] > box[:2]).all():
-            points, probability = paint.predict_keypoints(frame, box, keypointer)
-            missing &= (probability >= threshold) & np.isfinite(points).all(-1)
-            completed[index, missing] = points[missing]
-    return detections._replace(keypoints=completed)
 
 
 def _latents(keys, latents, n: int, weights, options):

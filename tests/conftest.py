@@ -1,6 +1,7 @@
 """Two CPU devices, quick compilation, and what several tests draw."""
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 # Before JAX starts. Compiling dominates the tests: what is compiled is tiny.
@@ -11,6 +12,7 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import av
 import jax
 import numpy as np
 import pytest
@@ -61,5 +63,26 @@ def found():
             np.full(n, 0.9, np.float32),
             points,
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def encode_clip():
+    """Makes an H.264 file of pictures: (path, pictures, ...) -> path."""
+
+    def make(path, pictures, *, pixel_format="yuv420p", options=None, times=None):
+        unit = Fraction(1, 25) if times is None else Fraction(1, 1000)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25, options=options or {})
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt, stream.codec_context.time_base = pixel_format, unit
+            for index, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts = index if times is None else times[index]
+                frame.time_base = unit
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path
 
     return make

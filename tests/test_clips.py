@@ -1,7 +1,6 @@
 import threading
 from fractions import Fraction
 
-import av
 import jax
 import numpy as np
 import pytest
@@ -31,18 +30,7 @@ def draw(index, *, shown=True, shot=0):
     return picture
 
 
-def make(path, pictures, *, lossless=True):
-    with av.open(str(path), "w") as container:
-        options = {"qp": "0"} if lossless else {}
-        stream = container.add_stream("libx264", rate=25, options=options)
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv444p"
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+LOSSLESS = {"pixel_format": "yuv444p", "options": {"qp": "0"}}
 
 
 def find_red(pixels):
@@ -82,9 +70,9 @@ def run(source, target, *, find=detector, **settings):
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory, encode_clip):
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    return make(path, [draw(i) for i in range(12)])
+    return encode_clip(path, [draw(i) for i in range(12)], **LOSSLESS)
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +116,19 @@ def test_looking_at_some_frames_hides_all(tmp_path, clip, every):
     assert sum(looked) < 7
 
 
-def test_both_sides_of_a_cut_are_looked_at(tmp_path):
+def test_both_sides_of_a_cut_are_looked_at(tmp_path, encode_clip):
     pictures = [draw(i) for i in range(7)] + [draw(i, shot=1) for i in range(7, 13)]
-    source = make(tmp_path / "in.mp4", pictures)
+    source = encode_clip(tmp_path / "in.mp4", pictures, **LOSSLESS)
     settings = clips.VideoOptions(detect_every=5)
     report = run(source, tmp_path / "out.mp4", video=settings)
     assert red_left(tmp_path / "out.mp4") == [0] * 13
     assert [track["frames"] for track in report["tracks"]] == [7, 6]
 
 
-def test_a_clip_without_faces_goes_through(tmp_path):
-    source = make(tmp_path / "in.mp4", [draw(i, shown=False) for i in range(6)])
+def test_a_clip_without_faces_goes_through(tmp_path, encode_clip):
+    source = encode_clip(
+        tmp_path / "in.mp4", [draw(i, shown=False) for i in range(6)], **LOSSLESS
+    )
     report = run(source, tmp_path / "out.mp4")
     assert report["tracks"] == []
     first, after = next(video.read(source)), next(video.read(tmp_path / "out.mp4"))
@@ -253,8 +243,10 @@ def test_every_picture_of_an_animated_gif_is_hidden(tmp_path, suffix):
     assert red_left(target) == [0] * 6
 
 
-def test_a_truncated_clip_gives_an_error_and_no_output(tmp_path):
-    whole = make(tmp_path / "whole.mkv", [draw(i) for i in range(12)])
+def test_a_truncated_clip_gives_an_error_and_no_output(tmp_path, encode_clip):
+    whole = encode_clip(
+        tmp_path / "whole.mkv", [draw(i) for i in range(12)], **LOSSLESS
+    )
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     with pytest.raises(MediaError):

@@ -16,7 +16,7 @@ LAYERS = [
     {"weights", "media", "association", "metrics"},
     {"convert", "track"},
     {"paint"},
-    {"canvas"},
+    {"canvas", "seek"},
     {"pipeline"},
     {"stages", "frames", "inputs", "manifest", "live", "resume", "epilogs"},
     {"hide"},

@@ -2,10 +2,8 @@
 
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -16,19 +14,10 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def clip(tmp_path_factory, encode_clip):
     """A clip of 8 frames that can be piped."""
-    path = tmp_path_factory.mktemp("clips") / "in.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
-        for index in range(8):
-            pixels = np.full((64, 96, 3), 20 * index, np.uint8)
-            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    pictures = [np.full((64, 96, 3), 20 * index, np.uint8) for index in range(8)]
+    return encode_clip(tmp_path_factory.mktemp("clips") / "in.mkv", pictures)
 
 
 def levels(path):

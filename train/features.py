@@ -5,7 +5,7 @@ the MIT licence: there is nothing to download.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -54,17 +54,32 @@ def _run(node: onnx_file.Node, values: dict[str, Array], params) -> Array:
     stride, pad = attributes["strides"][0], attributes["pads"][0]
     if attributes["group"][0] == kernel.shape[0] > 1:
         x = depthwise(kernel[:, 0].transpose(1, 2, 0), stride, pad)(x)
-    elif kernel.shape[2:] == (1, 1) and stride == 1:
-        x = x @ jnp.asarray(kernel[:, :, 0, 0].T)
+    else:
+        padding = [(pad, pad)] * 2
+        x = convolve(x, kernel.transpose(2, 3, 1, 0), stride=stride, padding=padding)
+    return x + params[node.inputs[2]] if len(node.inputs) > 2 else x
+
+
+def convolve(
+    x: Float[Array, "b h w i"],
+    kernel: Float[np.ndarray, "k k i o"],
+    bias: Float[np.ndarray, "o"] | None = None,
+    *,
+    stride: int = 1,
+    padding: str | Sequence[tuple[int, int]] = "SAME",
+) -> Float[Array, "b y x o"]:
+    """Convolves with a fixed kernel; one of 1 x 1 as a product of matrices."""
+    if kernel.shape[0] == stride == 1:
+        x = x @ jnp.asarray(kernel[0, 0])
     else:
         x = jax.lax.conv_general_dilated(
             x,
-            jnp.asarray(kernel.transpose(2, 3, 1, 0)),
+            jnp.asarray(kernel),
             (stride, stride),
-            [(pad, pad)] * 2,
+            padding,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-    return x + params[node.inputs[2]] if len(node.inputs) > 2 else x
+    return x if bias is None else x + jnp.asarray(bias)
 
 
 def depthwise(

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxanon import detect, pipeline, weights
+from jaxanon import detect, seek, weights
 from jaxanon.errors import ConfigError, JaxanonError, MediaError
 from jaxanon.media import image
 from jaxanon.ops import boxes
@@ -73,15 +73,13 @@ def cut_faces(
     pixels: np.ndarray, detector, keypointer, name: str, out: Path, settings: dict
 ) -> Iterator[dict[str, Any]]:
     """Writes the crops of one photo and yields what is known of each face."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
-    pixels = np.ascontiguousarray(pixels)
+    pixels = np.ascontiguousarray(seek.to_uint8(pixels))
     found = detector([pixels])[0]
     sides = np.max(found.boxes[:, 2:] - found.boxes[:, :2], axis=1, initial=0)
     kept = (found.scores >= settings["score"]) & (sides >= settings["smallest"])
     found = Detections(*(array[kept] for array in found))
     if keypointer is not None:
-        found = pipeline.complete_keypoints(pixels, found, keypointer)
+        found = seek.complete_keypoints(pixels, found, keypointer)
     height, width = pixels.shape[:2]
     code = hashlib.sha256(name.encode()).hexdigest()
     # A photo is in one split wholly, and in the same one whenever it is prepared.

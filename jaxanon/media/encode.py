@@ -29,15 +29,27 @@ class Span(NamedTuple):
 WHOLE = Span()
 
 
+class Coding(NamedTuple):
+    """How frames become a video."""
+
+    codec: str | None = None
+    """One of codecs.CODECS, or None for the container's usual one."""
+    crf: int | None = None
+    """The encoder's quality, lower is better; None for a good one."""
+    span: Span = WHOLE
+    """Where the frames lie in the source."""
+
+
+USUAL = Coding()
+
+
 def write(
     target: Path,
     frames: Iterable[video.Frame],
     info: video.Info,
+    coding: Coding = USUAL,
     *,
-    codec: str | None = None,
-    crf: int | None = None,
     audio_from: Path | None = None,
-    span: Span = WHOLE,
 ) -> int:
     """Writes a video that appears under its name only when it is whole.
 
@@ -45,10 +57,8 @@ def write(
         target: The file; its suffix names the container. It is replaced if it exists.
         frames: Upright frames of one size, in order.
         info: Of the source: clock, colour and pixel format are taken from it.
-        codec: One of codecs.CODECS, or None for the container's usual one.
-        crf: The encoder's quality, lower is better; None for a good one.
+        coding: Codec, quality and part of the source.
         audio_from: Copies the sound of this file, bit for bit; None drops it.
-        span: Where the frames lie in the source.
 
     Returns:
         The number of frames.
@@ -59,40 +69,35 @@ def write(
     """
 
     def encoded(stream):
-        return _encode(stream, frames, info, _shift(info, span))
+        return _encode(stream, frames, info, _shift(info, coding.span))
 
-    return _write(target, encoded, info, codec, crf, audio_from, span)
+    return _write(target, encoded, info, coding, audio_from)
 
 
 def encode_part(
     target: Path,
     frames: Iterable[video.Frame],
     info: video.Info,
-    *,
-    codec: str | None = None,
-    crf: int | None = None,
-    span: Span = WHOLE,
+    coding: Coding = USUAL,
 ) -> list[av.Packet]:
     """Encodes a part of a video that depends on no other part, for ``join``.
 
     The arguments are those of ``write``; nothing is written.
     """
-    chosen = _choose_codec(target, info, codec)
+    chosen = _choose_codec(target, info, coding)
     with decode.blaming(target, "written"), av.open(str(target), "w") as container:
         extra = codecs.CODECS[chosen].in_order
-        stream = _add_stream(container, info, chosen, crf, extra)
-        return list(_encode(stream, frames, info, _shift(info, span)))
+        stream = _add_stream(container, info, chosen, coding.crf, extra)
+        return list(_encode(stream, frames, info, _shift(info, coding.span)))
 
 
 def join(
     target: Path,
     packets: Iterable[av.Packet],
     info: video.Info,
+    coding: Coding = USUAL,
     *,
-    codec: str | None = None,
-    crf: int | None = None,
     audio_from: Path | None = None,
-    span: Span = WHOLE,
 ) -> int:
     """Writes a video of parts that ``encode_part`` made with the same arguments.
 
@@ -104,25 +109,25 @@ def join(
             packet.stream, packet.time_base = stream, info.time_base
             yield packet
 
-    in_order = codecs.CODECS[_choose_codec(target, info, codec)].in_order
-    return _write(target, encoded, info, codec, crf, audio_from, span, in_order)
+    in_order = codecs.CODECS[_choose_codec(target, info, coding)].in_order
+    return _write(target, encoded, info, coding, audio_from, in_order)
 
 
-def _choose_codec(target: Path, info: video.Info, codec: str | None) -> str:
+def _choose_codec(target: Path, info: video.Info, coding: Coding) -> str:
     bits = codecs.bit_depth(info.pixel_format)
-    return codecs.choose_codec(Path(target), codec, bits=bits)
+    return codecs.choose_codec(Path(target), coding.codec, bits=bits)
 
 
-def _write(target, encoded, info, codec, crf, audio_from, span, extra=None) -> int:
+def _write(target, encoded, info, coding, audio_from, extra=None) -> int:
     """Writes the packets that ``encoded`` yields for a stream."""
     target = Path(target)
-    codec = _choose_codec(target, info, codec)
+    codec = _choose_codec(target, info, coding)
     # Bit-exact: no date, no software's name and no random numbers in the file.
     options = {"fflags": "+bitexact"}
     with atomic.replacing(target) as part, decode.blaming(target, "written"):
         with av.open(str(part), "w", container_options=options) as container:
-            stream = _add_stream(container, info, codec, crf, extra)
-            count = _mux(container, encoded(stream), audio_from, span)
+            stream = _add_stream(container, info, codec, coding.crf, extra)
+            count = _mux(container, encoded(stream), audio_from, coding.span)
         if not count:
             raise MediaError(f"{target}: no frame lies in the part asked for.")
     return count

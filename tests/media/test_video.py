@@ -80,7 +80,9 @@ def tone(index):
 
 def copy(source, target, **settings):
     info = video.probe(source)
-    encode.write(target, video.read(source), info, **settings)
+    audio_from = settings.pop("audio_from", None)
+    coding = encode.Coding(**settings)
+    encode.write(target, video.read(source), info, coding, audio_from=audio_from)
     return list(video.read(target))
 
 
@@ -258,10 +260,9 @@ def test_sound_before_the_first_picture_is_noticed(tmp_path):
 def test_a_part_begins_at_zero(tmp_path):
     source = make(tmp_path / "in.mp4", sound=True)
     frames = video.read(source, start_seconds=0.1, end_seconds=0.3)
-    span = encode.Span(0.1, 0.3)
-    encode.write(
-        tmp_path / "out.mp4", frames, video.probe(source), span=span, audio_from=source
-    )
+    target, info = tmp_path / "out.mp4", video.probe(source)
+    coding = encode.Coding(span=encode.Span(0.1, 0.3))
+    encode.write(target, frames, info, coding, audio_from=source)
     assert seconds(tmp_path / "out.mp4") == pytest.approx([0.02, 0.06, 0.1, 0.14, 0.18])
 
 
