@@ -1,12 +1,13 @@
-"""A small generator for a CPU: what the default weights were trained with.
+"""A small generator for a CPU: close to what the default weights were trained with.
 
 A conditional VAE and GAN in one: half of the batch is encoded and painted again, the
 other half is painted from the prior, and the encoder must find its z again. The
-discriminator sees pictures through a fixed EfficientNet, which teaches a face in a
-hundredth of the images that one from scratch needs.
+discriminator sees pictures through a fixed EfficientNet.
 
 Command: python -m train --config configs/faces128_preview.py --workdir runs/v2
              --set posterior=1.0 "objective=()" kl=0.0007 images=10000
+                   generator_optimizer.learning_rate=1e-3
+                   generator_optimizer.beta1=0.5
          python -m train --config configs/faces128_preview.py --workdir runs/preview
              --set init_from=runs/v2
 Hardware: 2 CPU cores, 9 to 18 images/s. Time: two hours. Score: see
