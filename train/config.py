@@ -103,12 +103,17 @@ class TrainConfig:
     """The same, on the faces whose z comes from the encoder; () = none."""
     background: float = 2.0
     """Weight of l1 outside the mask, where the right answer is in plain sight."""
+    swap: bool = False
+    """Paints the rest of the batch with the z of the encoded faces, each in the place
+    of another person, and not with a draw from the prior: z means the same wherever
+    it comes from (Park et al. 2020, Swapping autoencoder). Inference then draws from
+    what the posteriors add up to."""
     second: bool = False
     """Paints every face with another z too, which the term ``diversity`` needs."""
     kl: float = 0.05
     """Weight of the divergence of q(z|face) from the prior, in nats per face."""
     latent: float = 0.0
-    """Weight of |E(G(c, z)) - z| on the faces painted from the prior, so that z can be
+    """Weight of |E(G(c, z)) - z| on the faces that were not encoded, so that z can be
     read off the face (Zhu et al. 2017, BicycleGAN)."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -192,6 +197,8 @@ def check(config: TrainConfig, devices: int) -> None:
                 f"{name}.resolution is {other}, but generator.resolution is "
                 f"{resolution}: they must be equal."
             )
+    if config.swap and every == 1:
+        raise ConfigError(f"swap needs posterior 1/2, 1/3, ..., not {config.posterior}.")
     shape = models.latent_shape(config.generator)
     if config.posterior and shape != (config.encoder.latent_dim,):
         raise ConfigError(
@@ -214,6 +221,11 @@ def stride(config: TrainConfig) -> int:
     if not every or abs(every * config.posterior - 1) > 1e-6:
         raise ConfigError(f"posterior {config.posterior} is not 0 or 1/n.")
     return every
+
+
+def draws_posterior(config: TrainConfig) -> bool:
+    """Says whether every z that the generator sees comes from the encoder."""
+    return config.posterior == 1 or bool(config.posterior and config.swap)
 
 
 def from_dict(config: Any, values: Mapping[str, Any]) -> Any:

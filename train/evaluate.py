@@ -19,7 +19,7 @@ from jaxanon.errors import ConfigError, JaxanonError
 from jaxanon.metrics import embedding, keypoints, reidentification, report, seam
 from jaxanon.types import Crops, Detections
 from train import data, export, fdf, latent, validate
-from train.config import DataConfig, TrainConfig
+from train.config import DataConfig, TrainConfig, draws_posterior
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,7 +65,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.workdir:
         config, state = export.read_state(arguments.workdir)
         generator, params = config.generator, jax.device_get(state.generator_ema)
-        if config.posterior == 1:
+        if draws_posterior(config):
             trained = data.open_dataset(config.data, "train", generator.resolution)
             params, _ = latent.fit_and_fold(config, state, params, trained)
         name = str(arguments.workdir)

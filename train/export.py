@@ -41,7 +41,7 @@ def write(
     """
     params = jax.device_get(state.generator_ema)
     provenance = facts(config, int(state.step), dataset, workdir)
-    if config.posterior == 1:  # Else the generator has seen N(0, I) itself.
+    if config_.draws_posterior(config):  # Else the generator has seen N(0, I) itself.
         params, count = latent.fit_and_fold(config, state, params, dataset)
         provenance["latent"] = {"fitted_on_faces": count}
     return weights.save(

@@ -40,8 +40,8 @@ class Painted(NamedTuple):
     divergence: jax.Array
     """[n], of the n posteriors from the prior; empty without a posterior."""
     lost: jax.Array
-    """[m], how far the encoder's guess is from the z of each face painted from the
-    prior; empty where that is not asked."""
+    """[m], how far the encoder's guess is from the z of each face that was not
+    encoded; empty where that is not asked."""
 
 
 class Losses(NamedTuple):
@@ -72,7 +72,10 @@ def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
         mean, log_variance = models.encode(
             config.encoder, params["encoder"], crops.image[known], crops.mask[known]
         )
-        z = z.at[known].set(mean + jnp.exp(log_variance / 2) * z[known])
+        encoded = mean + jnp.exp(log_variance / 2) * z[known]
+        if config.swap:
+            z = jax.lax.stop_gradient(jnp.repeat(encoded, stride(config), axis=0))
+        z = z.at[known].set(encoded)
         terms = mean**2 + jnp.exp(log_variance) - 1 - log_variance
         divergence = 0.5 * terms.sum(-1)
     generate = functools.partial(
@@ -80,11 +83,11 @@ def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
     )
     second = generate(batch.second) if config.second else None
     faces = generate(z)
-    return Painted(faces, second, divergence, _lost(config, params, batch, faces))
+    return Painted(faces, second, divergence, _lost(config, params, batch, z, faces))
 
 
 def _lost(
-    config: TrainConfig, params: Params, batch: Batch, faces: jax.Array
+    config: TrainConfig, params: Params, batch: Batch, z: jax.Array, faces: jax.Array
 ) -> jax.Array:
     """Measures how much of z the encoder, which does not learn here, reads back."""
     rest = [i for i in range(len(faces)) if i % max(stride(config), 1)]
@@ -94,7 +97,7 @@ def _lost(
     rest = jnp.array(rest)
     mask = batch.crops.mask[rest]
     mean, _ = models.encode(config.encoder, encoder, faces[rest], mask)
-    return jnp.abs(mean - batch.noise[rest]).mean(-1)
+    return jnp.abs(mean - jax.lax.stop_gradient(z[rest])).mean(-1)
 
 
 def _discriminator_loss(config: TrainConfig) -> Callable:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxanon import align, blend, models
 from jaxanon.types import Crops
 from train import augment, log
-from train.config import TrainConfig
+from train.config import TrainConfig, draws_posterior
 from train.data import Dataset
 from train.state import TrainState
 
@@ -64,9 +64,16 @@ def encode(config, params, crops):
 
 
 def paint(validation: Validation, state: TrainState, seed: int) -> np.ndarray:
-    """Paints the held-out crops with the EMA and random z."""
+    """Paints the held-out crops with the EMA and random z.
+
+    Where the generator has never seen N(0, I), z is that of other held-out faces.
+    """
+    config, crops = validation.config, validation.crops
     params = jax.device_get(state.generator_ema)
-    return paint_faces(validation.config.generator, params, validation.crops, seed)
+    if not draws_posterior(config):
+        return paint_faces(config.generator, params, crops, seed)
+    z = np.roll(_encode_means(validation, state), seed + 1, axis=0)
+    return _in_batches(functools.partial(_paint, config.generator, params), crops, z)
 
 
 def paint_faces(config, params, crops: Crops, seed: int) -> np.ndarray:
@@ -80,9 +87,14 @@ def reconstruct(validation: Validation, state: TrainState) -> np.ndarray:
     """Paints them with the z that the encoder gives."""
     config, crops = validation.config, validation.crops
     params = jax.device_get(state.generator_ema)
-    encoder = jax.device_get(state.generator["encoder"])
-    z = _in_batches(functools.partial(encode, config.encoder, encoder), crops)[:, 0]
+    z = _encode_means(validation, state)
     return _in_batches(functools.partial(_paint, config.generator, params), crops, z)
+
+
+def _encode_means(validation: Validation, state: TrainState) -> np.ndarray:
+    encoder = jax.device_get(state.generator["encoder"])
+    see = functools.partial(encode, validation.config.encoder, encoder)
+    return _in_batches(see, validation.crops)[:, 0]
 
 
 def draw_grid(validation: Validation, state: TrainState) -> np.ndarray:

@@ -3,11 +3,12 @@
 import dataclasses
 
 import jax
+import numpy as np
 import pytest
 
 from jaxanon import models
 from train import config as config_
-from train import drawn, state, step
+from train import drawn, losses, state, step
 
 
 def trace(config):
@@ -54,6 +55,27 @@ def test_encoder_finds_z_again_on_the_faces_of_the_prior(tiny):
     assert "latent_l1" not in trace(
         dataclasses.replace(tiny, posterior=1.0, latent=1.0)
     )
+
+
+def test_swapped_faces_get_the_z_of_the_encoded_one_before(tiny, monkeypatch):
+    config = dataclasses.replace(tiny, posterior=0.5, swap=True, latent=1.0)
+    config_.check(config, 1)
+    begin = state.init_state(config)
+    batch = step.draw_batches(
+        config, begin, drawn.draw_set(config.batch_size, 8).faces, None
+    )
+    batch = jax.tree.map(lambda x: x[0], batch)
+    seen, generate = [], models.generate
+
+    def watch(network, params, condition, z):
+        seen.append(z)
+        return generate(network, params, condition, z)
+
+    monkeypatch.setattr(models, "generate", watch)
+    losses.make_losses(config).paint(begin.generator, batch)
+    (z,) = seen
+    np.testing.assert_array_equal(z[1::2], z[::2])
+    assert not np.isclose(z[::2], batch.noise[::2]).all()
 
 
 def test_projected_discriminator_trains_in_the_same_step(tiny):
