@@ -1,8 +1,6 @@
 """python -m jaxanon is the command jaxanon."""
 
-import sys
-
-from jaxanon.cli import main
+from jaxanon.cli import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -245,10 +245,10 @@ def _load_tools(
         if generates:
             keypointer = pipeline.to_device(weights.load("keypointer"))
     if generator and detector:
-        # Detection leaves Python idle: meanwhile the generator is compiled.
+        # Detection leaves Python idle: meanwhile the networks are compiled.
         threading.Thread(
             target=paint.warm_up,
-            args=(generator,),
+            args=(generator, keypointer),
             kwargs={
                 "batch_size": options.batch_size,
                 "match_border": options.match_border,

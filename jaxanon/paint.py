@@ -98,8 +98,14 @@ def default_batch_size() -> int:
     return 1 if jax.default_backend() == "cpu" else 16
 
 
-def warm_up(weights: Weights, *, batch_size: int | None, match_border: bool) -> None:
-    """Paints an empty crop, for a thread to compile the generator ahead of use."""
+def warm_up(
+    weights: Weights,
+    keypointer: Weights | None = None,
+    *,
+    batch_size: int | None,
+    match_border: bool,
+) -> None:
+    """Looks at an empty crop and paints it, for a thread to compile ahead of use."""
     config, n = weights.config, len(KEYPOINTS)
     square = (1, config.resolution, config.resolution)
     shapes = ((*square, 3), (*square, 1), (1, n, 2), (1, n), (1, 2, 3))
@@ -111,6 +117,9 @@ def warm_up(weights: Weights, *, batch_size: int | None, match_border: bool) -> 
             batch_size=batch_size or default_batch_size(),
             match_border=match_border,
         )
+        if keypointer is not None:
+            side = keypointer.config.resolution
+            _look(keypointer, jnp.zeros((1, side, side, 3), jnp.float32))
 
 
 def overlay(
@@ -166,14 +175,23 @@ def predict_keypoints(
     columns = np.arange(x + stride // 2, x + window, stride)
     inside_rows = (rows >= 0) & (rows < frame.shape[0])
     inside_columns = (columns >= 0) & (columns < frame.shape[1])
-    points, probability = _predict(
-        keypointer.params,
+    crops = _crop(
         sample.cut_window(frame, x, y, window, stride=stride),
         inside_rows[:, None] & inside_columns[None],
+        np.full((1, 2), np.nan, np.float32),
         _window_to_crop(to_crop, low, stride),
-        config=config,
+        size=size,
     )
-    return np.asarray(points, np.float64) * side + square[:2], np.asarray(probability)
+    # Outside the frame the crop is 0: the mid-grey that the network was trained with.
+    points, probability = _look(keypointer, crops.image)
+    return points[0].astype(np.float64) * side + square[:2], probability[0]
+
+
+def _look(keypointer: Weights, images: Array) -> tuple[np.ndarray, np.ndarray]:
+    with PAINTING:
+        found = _predict(keypointer.params, images, config=keypointer.config)
+    points, probability = found
+    return np.asarray(points), np.asarray(probability)
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -208,12 +226,8 @@ def _overlay(window, owner, index, face, to_crop, region, feather):
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _predict(params, window, inside, to_crop, *, config):
-    nowhere = jnp.full((1, 2), jnp.nan, jnp.float32)
-    crops = _crop(window, inside, nowhere, to_crop, size=config.resolution)
-    # Outside the frame the crop is 0: the mid-grey that the network was trained with.
-    points, probability = keypointer_network.predict(config, params, crops.image)
-    return points[0], probability[0]
+def _predict(params, images, *, config):
+    return keypointer_network.predict(config, params, images)
 
 
 def _window_to_crop(to_crop, corner, stride: int):

@@ -198,7 +198,9 @@ def check(config: TrainConfig, devices: int) -> None:
                 f"{resolution}: they must be equal."
             )
     if config.swap and every == 1:
-        raise ConfigError(f"swap needs posterior 1/2, 1/3, ..., not {config.posterior}.")
+        raise ConfigError(
+            f"swap needs posterior 1/2, 1/3, ..., not {config.posterior}."
+        )
     shape = models.latent_shape(config.generator)
     if config.posterior and shape != (config.encoder.latent_dim,):
         raise ConfigError(
