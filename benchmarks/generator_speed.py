@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxanon import models, weights
+from jaxanon import models, runtime, weights
 from jaxanon.models.deepprivacy import DeepPrivacyConfig, one_hot_maps
 from jaxanon.types import Condition
 
@@ -43,6 +43,7 @@ def main():
     parser.add_argument("--dtype", nargs="+", default=["float32"])
     parser.add_argument("--peak", type=float, default=0.0, help="TFLOP/s")
     arguments = parser.parse_args()
+    runtime.start("auto")
     for dtype in arguments.dtype:
         for batch in arguments.batch:
             compare(batch, dtype, arguments)
@@ -129,6 +130,8 @@ def draw(config):
 def in_jax(config, condition, z):
     """Returns a call that paints and waits, and what the compiler says of it."""
     params = draw(config)
+    if jax.default_backend() == "cpu":  # As pipeline.to_device does.
+        params = jax.device_put(models.prepare(config.kind, params))
     if not isinstance(config, DeepPrivacyConfig):
         shape = (len(z), *models.latent_shape(config))
         z = jnp.asarray(np.random.default_rng(0).standard_normal(shape), jnp.float32)

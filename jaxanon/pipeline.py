@@ -100,7 +100,10 @@ def face_keys(key: jax.Array, n: int) -> list[jax.Array]:
 
 def to_device(weights: Weights) -> Weights:
     """Puts the parameters where they are used, once for many frames."""
-    return weights._replace(params=jax.device_put(weights.params))
+    params = weights.params
+    if jax.default_backend() == "cpu":
+        params = models.prepare(weights.kind, params)
+    return weights._replace(params=jax.device_put(params))
 
 
 def anonymize(

@@ -133,3 +133,19 @@ def test_one_hot_maps_equal_the_published_ones(size):
     keypoints = jnp.asarray(published["kp"].reshape(-1, 7, 2))
     maps = deepprivacy.one_hot_maps(keypoints, jnp.ones(keypoints.shape[:2]), size=size)
     np.testing.assert_array_equal(maps.transpose(0, 3, 1, 2), published[f"r{size}"])
+
+
+def test_prepared_parameters_paint_the_same_face(example, monkeypatch):
+    params, condition, z = example
+    params = jax.tree.map(jnp.asarray, params)
+    monkeypatch.setattr(deepprivacy, "MANY_CHANNELS", 16)
+    monkeypatch.setattr(deepprivacy, "FINE_ENOUGH", 8)
+    prepared = deepprivacy.prepare(params)
+    changed = {name for name in params if prepared[name] is not params[name]}
+    assert {"down_8_0", "up_8_1"} <= changed
+    assert not {"from_rgb", "merge_8", "to_rgb", "down_4_0"} & changed
+    np.testing.assert_allclose(
+        deepprivacy.generate(CONFIG, prepared, condition, z),
+        deepprivacy.generate(CONFIG, params, condition, z),
+        atol=1e-4,
+    )
