@@ -196,6 +196,21 @@ def transform(
     )
 
 
+def relight(
+    key: PRNGKeyArray, image: Float[Array, "h w 3"], *, amount: float
+) -> Float[Array, "h w 3"]:
+    """Changes exposure, black level and tint of an image in [-1, 1] at random.
+
+    Args:
+        key: A typed random key.
+        image: To change.
+        amount: Standard deviation of the logarithm of the exposure.
+    """
+    exposure, level, *tint = amount * jax.random.normal(key, (5,))
+    gain = jnp.exp(exposure + jnp.stack(tint) / 3)
+    return jnp.clip((image + 1) * gain + level / 2 - 1, -1, 1)
+
+
 def _colour(key: jax.Array, x: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     """Changes brightness, saturation and contrast, the same for all pictures."""
     light, depth, contrast = jax.random.uniform(key, (3,))

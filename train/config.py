@@ -108,6 +108,9 @@ class TrainConfig:
     of another person, and not with a draw from the prior: z means the same wherever
     it comes from (Park et al. 2020, Swapping autoencoder). Inference then draws from
     what the posteriors add up to."""
+    exposure: float = 0.0
+    """How much the light and colour of what the encoder sees are changed at random, as
+    a standard deviation, so that z does not carry them: the surroundings tell better."""
     second: bool = False
     """Paints every face with another z too, which the term ``diversity`` needs."""
     kl: float = 0.05

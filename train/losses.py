@@ -69,8 +69,13 @@ def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
     crops, z, divergence = batch.crops, batch.noise, jnp.zeros(0)
     if config.posterior:
         known = slice(None, None, stride(config))
+        image = crops.image[known]
+        if config.exposure:
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(batch.keys[known])
+            relight = functools.partial(augment.relight, amount=config.exposure)
+            image = jax.vmap(relight)(keys, image)
         mean, log_variance = models.encode(
-            config.encoder, params["encoder"], crops.image[known], crops.mask[known]
+            config.encoder, params["encoder"], image, crops.mask[known]
         )
         encoded = mean + jnp.exp(log_variance / 2) * z[known]
         if config.swap:

@@ -78,6 +78,28 @@ def test_swapped_faces_get_the_z_of_the_encoded_one_before(tiny, monkeypatch):
     assert not np.isclose(z[::2], batch.noise[::2]).all()
 
 
+def test_encoder_does_not_learn_the_light_it_sees(tiny, monkeypatch):
+    config = dataclasses.replace(tiny, posterior=1.0, objective=())
+    begin = state.init_state(config)
+    faces = drawn.draw_set(config.batch_size, 8).faces
+    batch = step.draw_batches(config, begin, faces, None)
+    batch = jax.tree.map(lambda x: x[0], batch)
+    seen, encode = [], models.encode
+
+    def watch(network, params, images, mask):
+        seen.append(images)
+        return encode(network, params, images, mask)
+
+    monkeypatch.setattr(models, "encode", watch)
+    for exposure in (0.0, 0.3):
+        changed = dataclasses.replace(config, exposure=exposure)
+        losses.make_losses(changed).paint(begin.generator, batch)
+    plain, relit = seen
+    np.testing.assert_array_equal(plain, batch.crops.image)
+    assert (np.abs(plain - relit).mean((1, 2, 3)) > 0.01).all()
+    assert np.abs(relit).max() <= 1
+
+
 def test_projected_discriminator_trains_in_the_same_step(tiny):
     seen = models.ProjectedConfig(resolution=8, features=f"{__name__}.look")
     config = dataclasses.replace(tiny, discriminator=seen, objective="hinge")
