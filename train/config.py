@@ -110,7 +110,7 @@ class TrainConfig:
     what the posteriors add up to."""
     exposure: float = 0.0
     """How much the light and colour of what the encoder sees are changed at random, as
-    a standard deviation, so that z does not carry them: the surroundings tell better."""
+    a standard deviation: z then leaves them to the surroundings."""
     second: bool = False
     """Paints every face with another z too, which the term ``diversity`` needs."""
     kl: float = 0.05
