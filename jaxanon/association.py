@@ -37,6 +37,8 @@ class Settings:
     """A face that comes back in its place within this time is the same person."""
     margin: int = 3
     """Frames that are hidden before the first sighting and after the last."""
+    search: int = 1
+    """In frames of these multiples one looks more thoroughly than between them."""
     at_border: int = 15
     """The same for a face at the border of the frame, which comes or goes in part."""
     size: tuple[int, int] | None = None
@@ -53,6 +55,8 @@ class Settings:
             )
         if min(self.look_ahead, self.longest_gap, self.patience, self.margin) < 0:
             raise ConfigError("Numbers of frames must not be negative.")
+        if self.search < 1:
+            raise ConfigError(f"search is {self.search}, but must be at least 1.")
 
 
 LIVE = Settings(look_ahead=0, longest_gap=0, margin=10)

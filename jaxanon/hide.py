@@ -78,6 +78,7 @@ def rules(
         sure=sure,
         unsure=min(UNSURE, sure),
         margin=max(base.margin, search if is_live else (search + 1) // 2),
+        search=search,
         look_ahead=base.look_ahead and max(base.look_ahead, search),
         longest_gap=base.longest_gap and max(base.longest_gap, search),
         patience=max(base.patience, search),

@@ -89,7 +89,7 @@ def _matters(track: Track, now: int, settings: Settings) -> bool:
     last = int(track.frames[-1])
     if track.shot[1] is not None and track.shot[1] <= now + 1:
         return False
-    reach = max(settings.patience, settings.margin, settings.at_border)
+    reach = max(settings.patience, settings.margin, settings.at_border, settings.search)
     return now <= last + reach
 
 
@@ -165,8 +165,12 @@ def _run(track: Track, now: int, settings: Settings):
     away = np.maximum(np.maximum(firsts - now, now - lasts), 0)
     nearest = int(np.argmin(away))
     begin, end = int(firsts[nearest]), int(lasts[nearest])
-    margin = settings.margin
-    if _is_at_border(track, begin if now < begin else end, settings):
+    margin, edge = settings.margin, begin if now < begin else end
+    if edge % settings.search == 0:
+        # Perhaps seen only because one looked well, and there ever since, or until,
+        # one did so before or after.
+        margin = max(margin, settings.search - 1)
+    if _is_at_border(track, edge, settings):
         margin = max(margin, settings.at_border)
     return (begin, end) if away[nearest] <= margin else (None, None)
 

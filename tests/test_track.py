@@ -69,6 +69,15 @@ def test_a_face_cut_off_by_the_border_is_hidden_for_longer():
     assert hidden(follow(frames, size=(64, 200), **rules)) == list(range(17, 28))
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "wanted"),
+    [(20, 24, range(11, 27)), (21, 30, range(19, 40)), (21, 24, range(19, 27))],
+)
+def test_what_a_thorough_look_found_is_hidden_since_the_one_before(first, last, wanted):
+    frames = [frame(face(50.0)) if first <= t <= last else frame() for t in range(60)]
+    assert hidden(follow(frames, margin=2, search=10)) == list(wanted)
+
+
 def test_long_gaps_stay_open_and_the_same_person_comes_back():
     frames = [frame() if 10 <= t < 30 else frame(face(50.0)) for t in range(40)]
     followed = follow(frames, longest_gap=15, margin=2)
