@@ -1,4 +1,4 @@
-"""Trains the tiny config: run_tiny.py WORKDIR IMAGES [COORDINATOR PROCESS]."""
+"""Trains the tiny config: run_tiny.py WORKDIR IMAGES [--minutes M | ADDRESS PROCESS]."""
 
 import dataclasses
 import sys
@@ -7,6 +7,11 @@ from tiny_config import TINY
 
 from train import loop, parallel
 
-if len(sys.argv) > 3:
-    parallel.start(sys.argv[3], 2, int(sys.argv[4]))
-loop.train(dataclasses.replace(TINY, images=int(sys.argv[2])), sys.argv[1])
+workdir, images, *rest = sys.argv[1:]
+minutes = 0.0
+if rest[:1] == ["--minutes"]:
+    minutes = float(rest[1])
+elif rest:
+    parallel.start(rest[0], 2, int(rest[1]))
+run = dataclasses.replace(TINY, images=int(images))
+loop.train(run, workdir, minutes=minutes)

@@ -1,6 +1,7 @@
 """What a step consists of: traced, never compiled."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -10,14 +11,40 @@ from jaxanon import models
 from train import config as config_
 from train import drawn, losses, state, step
 
+CONFIGS = sorted(Path(__file__).parents[2].glob("configs/[a-z]*.py"))
 
-def trace(config):
-    """Returns the shapes of the next state and the names of the metrics."""
+
+def trace(config, resolution=8):
+    """Returns the names of the metrics of a step that keeps the state's structure."""
     first = jax.eval_shape(lambda: state._init_state(config))
-    faces = drawn.draw_set(config.batch_size, 8).faces
+    faces = drawn.draw_set(config.batch_size, resolution).faces
     after, metrics = jax.eval_shape(step.make_step(config), first, faces)
     assert jax.tree.structure(after) == jax.tree.structure(first)
     return set(metrics)
+
+
+def blank_state(config):
+    """Makes a state of zeros, which takes no compilation."""
+    shapes = jax.eval_shape(lambda: state._init_state(config))
+    shapes = shapes._replace(key=None)
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    return zeros._replace(key=jax.random.key(0))
+
+
+def draw_batch(config):
+    faces = drawn.draw_set(config.batch_size, 8).faces
+    batch = step.draw_batches(config, blank_state(config), faces, None)
+    return jax.tree.map(lambda x: x[0], batch)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_config_makes_a_step(path):
+    config = config_.load(path)
+    count = 2 * config_.stride(config) * config.accumulate
+    config = dataclasses.replace(config, batch_size=count)
+    config_.check(config, 1)
+    metrics = trace(config, config.generator.resolution)
+    assert {"generator_loss", "discriminator_loss"} <= metrics
 
 
 def test_without_adversary_no_discriminator_is_run(tiny, monkeypatch):
@@ -60,11 +87,7 @@ def test_encoder_finds_z_again_on_the_faces_of_the_prior(tiny):
 def test_swapped_faces_get_the_z_of_the_encoded_one_before(tiny, monkeypatch):
     config = dataclasses.replace(tiny, posterior=0.5, swap=True, latent=1.0)
     config_.check(config, 1)
-    begin = state.init_state(config)
-    batch = step.draw_batches(
-        config, begin, drawn.draw_set(config.batch_size, 8).faces, None
-    )
-    batch = jax.tree.map(lambda x: x[0], batch)
+    begin, batch = blank_state(config), draw_batch(config)
     seen, generate = [], models.generate
 
     def watch(network, params, condition, z):
@@ -80,10 +103,7 @@ def test_swapped_faces_get_the_z_of_the_encoded_one_before(tiny, monkeypatch):
 
 def test_encoder_does_not_learn_the_light_it_sees(tiny, monkeypatch):
     config = dataclasses.replace(tiny, posterior=1.0, objective=())
-    begin = state.init_state(config)
-    faces = drawn.draw_set(config.batch_size, 8).faces
-    batch = step.draw_batches(config, begin, faces, None)
-    batch = jax.tree.map(lambda x: x[0], batch)
+    begin, batch = blank_state(config), draw_batch(config)
     seen, encode = [], models.encode
 
     def watch(network, params, images, mask):

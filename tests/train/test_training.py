@@ -123,6 +123,15 @@ def test_killed_run_resumes_bit_for_bit_and_exports(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_of_limited_time_ends_in_a_checkpoint_and_an_export(tmp_path):
+    output = run_script([HERE / "run_tiny.py"], tmp_path, 4000000, "--minutes", 0.02)
+    assert "Stopped at" in output and "Weights: " in output
+    steps = [int(p.name) for p in (tmp_path / "checkpoints").iterdir()]
+    seen = jaxanon.weights.load(tmp_path / "weights.safetensors").provenance
+    assert seen["updates"] == max(steps) > 0
+
+
+@pytest.mark.slow
 def test_two_processes_train_save_and_restore_together(tmp_path):
     import socket
 
