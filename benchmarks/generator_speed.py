@@ -130,6 +130,7 @@ def draw(config):
 def in_jax(config, condition, z):
     """Returns a call that paints and waits, and what the compiler says of it."""
     params = draw(config)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
     if jax.default_backend() == "cpu":  # As pipeline.to_device does.
         params = jax.device_put(models.prepare(config.kind, params))
     if not isinstance(config, DeepPrivacyConfig):
@@ -141,7 +142,7 @@ def in_jax(config, condition, z):
     costs = compiled.cost_analysis()
     costs = costs[0] if isinstance(costs, list) else costs
     facts = {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "parameters": parameters,
         "gflop": round(costs.get("flops", 0.0) / 1e9, 2),
         "compile_seconds": round(time.perf_counter() - start, 2),
     }
