@@ -81,10 +81,9 @@ def cut_faces(
     if keypointer is not None:
         found = seek.complete_keypoints(pixels, found, keypointer)
     height, width = pixels.shape[:2]
-    code = hashlib.sha256(name.encode()).hexdigest()
-    # A photo is in one split wholly, and in the same one whenever it is prepared.
-    held_out = int(code[:8], 16) / 16**8 < settings["validation"]
-    split = "val" if held_out else "train"
+    code = digest(name)
+    crops = out / "crops"
+    crops.mkdir(exist_ok=True)
     for index, box in enumerate(boxes.clip(found.boxes, height, width)):
         x0, y0, x1, y1 = boxes.expand_square(box, height, width)
         if x0 < 0 or y0 < 0 or x1 > width or y1 > height or x1 - x0 < 2:
@@ -95,12 +94,9 @@ def cut_faces(
             Image.Resampling.BOX if x1 - x0 >= resolution else Image.Resampling.BICUBIC,
         )
         side, start = float(x1 - x0), np.array([x0, y0])
-        crops = out / "crops" / split
-        crops.mkdir(parents=True, exist_ok=True)
         crop.save(crops / f"{code[:16]}_{index}.png")
         points = (found.keypoints[index] - start) / side
         yield {
-            "split": split,
             "file": f"{code[:16]}_{index}.png",
             "box": ((box - np.tile(start, 2)) / side * resolution).round(3).tolist(),
             "keypoints": np.nan_to_num(points).round(5).tolist(),
@@ -108,15 +104,35 @@ def cut_faces(
         }
 
 
+def digest(name: str) -> str:
+    """Returns a name for a photo's crops that says nothing of it."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def hold_out(names: list[str], share: float) -> set[str]:
+    """Returns the photos of the validation split: at least one of two or more.
+
+    A photo is in one split wholly, and a photo that comes later moves no other, unless
+    chance had held out none.
+    """
+    held_out = {name for name in names if int(digest(name)[:8], 16) / 16**8 < share}
+    if not held_out and share > 0 and len(names) > 1:
+        held_out = {min(names, key=digest)}
+    return held_out
+
+
 def write_arrays(out: Path, done: dict[str, dict], settings: dict) -> int:
     """Numbers the crops and writes the arrays of FDF's layout."""
     total = 0
+    held_out = hold_out(
+        [name for name, entry in done.items() if entry["faces"]], settings["validation"]
+    )
     for split in ("train", "val"):
         faces = [
             face | {"photo": name}
             for name, entry in sorted(done.items())
             for face in entry["faces"]
-            if face["split"] == split
+            if (name in held_out) == (split == "val")
         ]
         if not faces:
             continue
@@ -127,7 +143,7 @@ def write_arrays(out: Path, done: dict[str, dict], settings: dict) -> int:
             old.unlink()
         for index, face in enumerate(faces):
             target = folder / "images" / str(size) / f"{index}.png"
-            target.hardlink_to(out / "crops" / split / face["file"])
+            target.hardlink_to(out / "crops" / face["file"])
         keypoints = np.array([face["keypoints"] for face in faces], np.float32)
         scores = np.array([face["scores"] for face in faces], np.float32)
         arrays = {
