@@ -51,6 +51,8 @@ def _augment_one(
 ) -> Crops:
     key_mirror, key_mask, key_occlude, key_drop, key_noise = jax.random.split(key, 5)
     image = jnp.asarray(face.images, jnp.float32) / 127.5 - 1
+    if config.darken:
+        image = darken(jax.random.fold_in(key, 5), image, probability=config.darken)
     keypoints, scores = jnp.asarray(face.keypoints), jnp.asarray(face.scores)
     seen = (scores > 0) & (scores >= keypoint_score)
     flip = jax.random.bernoulli(key_mirror, config.mirror)
@@ -101,6 +103,22 @@ def jitter(
     moved = jax.random.uniform(key_side, (4,), minval=-1, maxval=1) * config.jitter
     sides = jnp.concatenate([(start + end) / 2 - half, (start + end) / 2 + half])
     return sides + moved * jnp.tile(end - start, 2)
+
+
+def darken(
+    key: PRNGKeyArray, image: Float[Array, "h w 3"], *, probability: float
+) -> Float[Array, "h w 3"]:
+    """Makes an image in [-1, 1] darker now and then, as on a stage or at night.
+
+    Args:
+        key: A typed random key.
+        image: To change.
+        probability: Of doing so; the gain is then from 0.1 to 1, even in logarithm.
+    """
+    key_use, key_gain = jax.random.split(key)
+    gain = jnp.exp(jax.random.uniform(key_gain, minval=jnp.log(0.1), maxval=0.0))
+    gain = jnp.where(jax.random.bernoulli(key_use, probability), gain, 1.0)
+    return (image + 1) * gain - 1
 
 
 def draw_mask(box: Float[Array, "4"], height: int, width: int) -> Float[Array, "h w"]:

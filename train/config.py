@@ -59,6 +59,8 @@ class AugmentConfig:
     """Probability that each keypoint is dropped by the toss of a coin."""
     keypoint_noise: float = 0.005
     """Standard deviation of the given keypoints, in crop sides."""
+    darken: float = 0.0
+    """Probability that the whole picture is made darker, down to a tenth."""
     critic: float = 0.0
     """Probability of each transform of what the discriminator sees (ADA's p)."""
     transforms: tuple[str, ...] = ("colour", "translate", "cutout")

@@ -45,6 +45,17 @@ def test_mask_covers_the_box_and_grows():
     assert (large.mask >= plain.mask).all() and large.mask.sum() > plain.mask.sum()
 
 
+def test_darker_pictures_keep_their_proportions():
+    plain, dark = crops(), crops(darken=1.0)
+    np.testing.assert_array_equal(dark.mask, plain.mask)
+    for face in range(4):
+        ratio = (dark.image[face] + 1).sum() / (plain.image[face] + 1).sum()
+        assert 0.1 <= ratio <= 1
+        np.testing.assert_allclose(
+            dark.image[face] + 1, ratio * (plain.image[face] + 1), atol=1e-5
+        )
+
+
 def test_keypoints_can_all_or_only_the_mouth_be_dropped():
     assert crops(drop_all=1.0).visible.sum() == 0
     assert (crops(drop_all=1.0).keypoints == 0).all()
