@@ -7,7 +7,7 @@ Hardware: one GPU with 16 GB or more. Time and score: not run yet.
 """
 
 from jaxanon.models import GeneratorConfig
-from train.config import DataConfig, OptimizerConfig, TrainConfig
+from train.config import AugmentConfig, DataConfig, OptimizerConfig, TrainConfig
 
 
 def get_config() -> TrainConfig:
@@ -24,6 +24,7 @@ def get_config() -> TrainConfig:
         reconstruction=(("l1", 12.0), ("feature_matching", 1.0)),
         kl=0.01,
         data=DataConfig(path="data/faces128-train.npz"),
+        augment=AugmentConfig(darken=0.3, cut=0.1),
         generator_optimizer=adam,
         discriminator_optimizer=adam,
         batch_size=64,

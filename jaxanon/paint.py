@@ -42,7 +42,7 @@ def crop(
     *,
     size: int,
 ) -> Crops:
-    """Cuts one face's crop out of an erased frame.
+    """Cuts one face's crop out of an erased frame; outside it, too, nothing is known.
 
     Args:
         erased: The frame without its faces.
@@ -57,9 +57,10 @@ def crop(
     corner = np.array([placement.x, placement.y], np.float64)
     window = placement.x, placement.y, placement.side
     stride = max(placement.side // COARSE, 1)
+    kept = sample.cut_window(owner, *window, stride=stride) == NOBODY
     return _crop(
         sample.cut_window(erased, *window, stride=stride),
-        sample.cut_window(owner, *window, stride=stride) == NOBODY,
+        kept & sample.window_inside(owner.shape, *window, stride=stride),
         ((keypoints - corner) / stride).astype(np.float32),
         _window_to_crop(placement.to_crop, corner, stride),
         size=size,
@@ -171,13 +172,9 @@ def predict_keypoints(
     square = np.concatenate([centre - side / 2, centre + side / 2])
     to_crop = affine.square_to_crop(square, size=size)
     stride = max(window // COARSE, 1)
-    rows = np.arange(y + stride // 2, y + window, stride)
-    columns = np.arange(x + stride // 2, x + window, stride)
-    inside_rows = (rows >= 0) & (rows < frame.shape[0])
-    inside_columns = (columns >= 0) & (columns < frame.shape[1])
     crops = _crop(
         sample.cut_window(frame, x, y, window, stride=stride),
-        inside_rows[:, None] & inside_columns[None],
+        sample.window_inside(frame.shape, x, y, window, stride=stride),
         np.full((1, 2), np.nan, np.float32),
         _window_to_crop(to_crop, low, stride),
         size=size,

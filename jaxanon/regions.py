@@ -16,6 +16,12 @@ from jaxanon.types import KEYPOINTS
 ROLL_DEGREES = 30.0
 """Heads that lean further than this are turned upright for the generator."""
 
+SHAPE = 0.77
+"""Width over height of a face's box."""
+
+ROOM = 0.03
+"""Least margin of a square of DeepPrivacy's around a region, in its sides."""
+
 NOBODY = -1
 """Owner of the pixels that are kept."""
 
@@ -123,8 +129,8 @@ def choose_square(
 ) -> Float[np.ndarray, "4"]:
     """Returns the square that is cut out around a box.
 
-    It is DeepPrivacy's square where that holds the region, else a centred one that may
-    leave the frame, larger where the region is much larger than the box.
+    It is DeepPrivacy's square where that leaves room around the region, else one that
+    is centred on the whole face, also where it leaves the frame.
 
     Args:
         box: The detected box.
@@ -133,15 +139,43 @@ def choose_square(
         width: Of the frame.
         inside: False asks for the centred one.
     """
-    known = boxes.clip(np.asarray(box, np.float64), height, width)
-    if inside and (known[2:] - known[:2]).min() > 0:
+    whole = complete(box, height, width)
+    known = boxes.clip(whole, height, width)
+    if inside and (known == whole).all() and (known[2:] - known[:2]).min() > 0:
         square = boxes.expand_square(known, height, width, whole=False)
-        if (square[:2] <= region[:2]).all() and (square[2:] >= region[2:]).all():
+        room = ROOM * (square[2] - square[0])
+        if (square[:2] + room <= region[:2]).all() and (
+            square[2:] - room >= region[2:]
+        ).all():
             return square
-    extent = (region[2:] - region[:2]).max()
-    side = max(1.7 * (known[2:] - known[:2]).max(), 1.4 * extent)
-    centre = (region[:2] + region[2:]) / 2
+    centre = (whole[:2] + whole[2:]) / 2
+    reach = np.maximum(centre - region[:2], region[2:] - centre).max()
+    side = max(1.7 * (whole[2:] - whole[:2]).max(), 2.8 * reach)
     return np.concatenate([centre - side / 2, centre + side / 2])
+
+
+def complete(
+    box: Float[np.ndarray, "4"], height: int, width: int
+) -> Float[np.ndarray, "4"]:
+    """Guesses the whole box of a face that the edge of the frame cuts through.
+
+    A box at the edge that is too narrow, or too low, for a face grows across it.
+
+    Args:
+        box: The detected box.
+        height: Of the frame.
+        width: Of the frame.
+    """
+    whole = np.array(box, np.float64)
+    for axis, (limit, ratio) in enumerate([(width, SHAPE), (height, 1 / SHAPE)]):
+        across, other = whole[axis::2], whole[1 - axis :: 2]
+        extent, expected = across[1] - across[0], ratio * (other[1] - other[0])
+        near = 0.03 * expected
+        if extent < 0.8 * expected and across[0] <= near:
+            across[0] = across[1] - expected
+        elif extent < 0.8 * expected and across[1] >= limit - near:
+            across[1] = across[0] + expected
+    return whole
 
 
 def roll_degrees(keypoints: Float[np.ndarray, "k 2"]) -> float:

@@ -170,6 +170,22 @@ def test_huge_face_is_read_coarsely_but_in_its_place(monkeypatch):
     np.testing.assert_allclose(fine.keypoints, coarse.keypoints, atol=1e-5)
 
 
+def test_nothing_is_known_beyond_the_frame():
+    frame = np.full((40, 50, 3), 90, np.uint8)
+    box = np.array([0.0, 10, 8, 30])
+    found = regions.find(np.float32(box[None]), 40, 50, scale=1.0)
+    nobody = np.full((40, 50), regions.NOBODY, np.int32)
+    placement = regions.place(
+        box, found[0], np.full((9, 2), np.nan), 40, 50, size=16, feather=0.06
+    )
+    crop = paint.crop(frame, nobody, np.zeros((9, 2)), placement, size=16)
+    edge = placement.to_crop @ [0, 20, 1]
+    left = round(edge[0])
+    assert 4 < left < 12
+    assert (crop.mask[0, :, :left] == 1).all() and not crop.image[0, :, :left].any()
+    assert (crop.mask[0, 4:12, left + 1 :] == 0).all()
+
+
 def test_selection_is_by_score():
     detections = Detections(
         np.zeros((3, 4), np.float32),

@@ -102,3 +102,26 @@ def test_head_that_hardly_leans_is_not_turned():
 def test_roll_needs_both_eyes():
     assert regions.roll_degrees(eyes([np.nan, np.nan], [3, 3])) == 0
     assert regions.roll_degrees(eyes([3, 3], [3, 9])) == pytest.approx(90)
+
+
+@pytest.mark.parametrize(
+    "box, whole",
+    [
+        ((10, 10, 25, 30), (10, 10, 25, 30)),
+        ((0, 10, 8, 30), (-7.4, 10, 8, 30)),
+        ((42, 10, 50, 30), (42, 10, 57.4, 30)),
+        ((10, 0, 25.4, 10), (10, -10, 25.4, 10)),
+        ((10, 30, 25.4, 40), (10, 30, 25.4, 50)),
+        ((20, 10, 28, 30), (20, 10, 28, 30)),
+    ],
+)
+def test_a_face_that_the_frame_cuts_is_completed_beyond_it(box, whole):
+    np.testing.assert_allclose(regions.complete(np.array(box, float), 40, 50), whole)
+
+
+def test_a_cut_face_lies_in_its_crop_as_a_whole_one_would():
+    whole, cut = place((20, 10, 35.4, 30)), place((0, 10, 7.7, 30))
+    middle = whole.to_crop @ [27.7, 20, 1]
+    np.testing.assert_allclose(cut.to_crop @ [0, 20, 1], middle, atol=1e-9)
+    scales = whole.to_crop[0, 0], cut.to_crop[0, 0]
+    assert scales[0] == pytest.approx(scales[1])

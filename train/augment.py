@@ -64,6 +64,9 @@ def _augment_one(
     height, width = image.shape[:2]
     mask = draw_mask(jitter(key_mask, box, config), height, width)
     mask = jnp.maximum(mask, draw_patch(key_occlude, box, height, width, config))
+    for edge in (6, 7) if config.cut else ():
+        drawn = draw_cut(jax.random.fold_in(key, edge), box, height, width, config.cut)
+        mask = jnp.maximum(mask, drawn)
     noise = jax.random.normal(key_noise, keypoints.shape)
     keypoints = keypoints + config.keypoint_noise * noise
     inside = jnp.all((keypoints >= 0) & (keypoints < 1), -1)
@@ -153,6 +156,30 @@ def draw_patch(
     y = ((jnp.arange(height) + 0.5) / height - centre[1]) / radius[1]
     ellipse = (x[None, :] ** 2 + y[:, None] ** 2 < 1).astype(jnp.float32)
     return ellipse * jax.random.bernoulli(key_draw, config.occlude)
+
+
+def draw_cut(
+    key: PRNGKeyArray, box: Float[Array, "4"], height: int, width: int, cut: float
+) -> Float[Array, "h w"]:
+    """Draws what would lie beyond an edge of the photo, now and then; else zeros.
+
+    Args:
+        key: A typed random key.
+        box: Of the face, in crop sides.
+        height: Of the crop.
+        width: Of the crop.
+        cut: Probability of an edge: upright or level, on any side, anywhere from the
+            crop's border to three quarters of the way through the face.
+    """
+    key_draw, key_side, key_place = jax.random.split(key, 3)
+    level, far = jax.random.bernoulli(key_side, shape=(2,))
+    x, y = (jnp.arange(width) + 0.5) / width, (jnp.arange(height) + 0.5) / height
+    along = jnp.where(level, y[:, None], x[None, :])
+    start, end = jnp.where(level, box[1::2], box[::2])
+    along = jnp.where(far, 1 - along, along)
+    start, end = jnp.where(far, 1 - end, start), jnp.where(far, 1 - start, end)
+    place = jax.random.uniform(key_place) * (start + 0.75 * (end - start))
+    return (along < place) * jax.random.bernoulli(key_draw, cut).astype(jnp.float32)
 
 
 def keep_keypoints(key: jax.Array, config: AugmentConfig) -> Array:

@@ -61,6 +61,9 @@ class AugmentConfig:
     """Standard deviation of the given keypoints, in crop sides."""
     darken: float = 0.0
     """Probability that the whole picture is made darker, down to a tenth."""
+    cut: float = 0.0
+    """Probability that the picture ends at a line, perhaps through the face, tossed
+    twice: what is beyond is masked, as in a crop that leaves its photo."""
     critic: float = 0.0
     """Probability of each transform of what the discriminator sees (ADA's p)."""
     transforms: tuple[str, ...] = ("colour", "translate", "cutout")

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 Frame = TypeVar("Frame")
 
@@ -41,6 +41,17 @@ def cut_window(frame: Frame, x: int, y: int, side: int, *, stride: int = 1) -> F
     rows = np.clip(np.arange(y + stride // 2, y + side, stride), 0, height - 1)
     columns = np.clip(np.arange(x + stride // 2, x + side, stride), 0, width - 1)
     return frame[rows][:, columns]  # pyright: ignore[reportIndexIssue]
+
+
+def window_inside(
+    shape: tuple[int, ...], x: int, y: int, side: int, *, stride: int = 1
+) -> Bool[np.ndarray, "s s"]:
+    """Says which pixels of such a window lie inside a frame of this shape."""
+    height, width = shape[:2]
+    rows = np.arange(y + stride // 2, y + side, stride)
+    columns = np.arange(x + stride // 2, x + side, stride)
+    inside = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+    return inside[0][:, None] & inside[1][None, :]
 
 
 def grid(size: int, *, per_pixel: int = 1) -> Float[Array, "p p 2"]:

@@ -50,7 +50,7 @@ def test_window_side(extent, side):
 
 @pytest.mark.parametrize("x, y", [(2, 1), (-3, -2), (6, 5), (20, 20)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_cut_window_repeats_the_border(x, y, stride):
+def test_cut_window_repeats_the_border_and_tells_what_is_inside(x, y, stride):
     frame = np.arange(8 * 9 * 3).reshape(8, 9, 3)
     padded = np.pad(frame, ((30, 30), (30, 30), (0, 0)), mode="edge")
     expected = padded[y + 30 : y + 34, x + 30 : x + 34]
@@ -58,3 +58,9 @@ def test_cut_window_repeats_the_border(x, y, stride):
     for each in (frame, jnp.asarray(frame)):
         window = sample.cut_window(each, x, y, 4, stride=stride)
         np.testing.assert_array_equal(window, expected)
+    inside = sample.window_inside((8, 9, 3), x, y, 4, stride=stride)
+    padded = np.pad(np.ones((8, 9), bool), 30)
+    expected = padded[y + 30 : y + 34, x + 30 : x + 34]
+    np.testing.assert_array_equal(
+        inside, expected[stride // 2 :: stride, stride // 2 :: stride]
+    )

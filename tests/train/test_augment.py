@@ -56,6 +56,34 @@ def test_darker_pictures_keep_their_proportions():
         )
 
 
+def test_cuts_mask_all_beyond_lines_and_leave_some_of_the_face():
+    plain, cut = crops(), crops(cut=1.0)
+    np.testing.assert_array_equal(cut.image, plain.image)
+    x, y = np.meshgrid(np.arange(16), np.arange(16))
+    for face, box in enumerate(FACES.boxes):
+        drawn = [
+            np.asarray(augment.draw_cut(jax.random.key(seed), box, 16, 16, 1.0)) > 0
+            for seed in range(50)
+        ]
+        sides = [x < drawn_.sum() / 16 for drawn_ in drawn]
+        ends = {
+            name: [d for d, s in zip(drawn, sides, strict=True) if (turn(d) == s).all()]
+            for name, turn in TURNS.items()
+        }
+        assert all(len(found) > 3 for found in ends.values())
+        inside = augment.draw_mask(box, 16, 16) > 0
+        assert all((inside & ~d).any() for d in drawn)
+        assert (cut.mask[face] >= plain.mask[face]).all()
+
+
+TURNS = {
+    "left": np.asarray,
+    "right": np.fliplr,
+    "top": np.transpose,
+    "bottom": lambda drawn: np.fliplr(np.transpose(drawn)),
+}
+
+
 def test_keypoints_can_all_or_only_the_mouth_be_dropped():
     assert crops(drop_all=1.0).visible.sum() == 0
     assert (crops(drop_all=1.0).keypoints == 0).all()
