@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxanon import cli
+from jaxanon import cli, live
 from jaxanon.media import video
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +58,15 @@ def test_what_only_files_have_is_refused(tmp_path, clip, capsys, option):
     command = ["live", str(clip), "-o", target, "--mode", "black", *option]
     assert cli.main(command) == 2
     assert option[0] in capsys.readouterr().err
+
+
+def test_a_camera_goes_to_a_file_at_its_own_pace(tmp_path, monkeypatch):
+    # FFmpeg draws the pictures; it is opened as a camera would be.
+    cameras = {sys.platform: ("lavfi", "testsrc2=size=64x48:rate=10:duration=1.{}")}
+    monkeypatch.setattr(live, "_CAMERAS", cameras)
+    target = tmp_path / "out.mp4"
+    assert cli.main(["live", "5", "-o", str(target), "--mode", "black"]) == 0
+    times = [frame.pts * video.probe(target).time_base for frame in video.read(target)]
+    # What came too fast is left out; what is kept keeps its time and its order.
+    assert 1 <= len(times) <= 15
+    assert times == sorted(times) and times[-1] <= 1.5

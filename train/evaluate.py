@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
 from jaxanon import detect, weights
 from jaxanon.errors import ConfigError, JaxanonError
@@ -39,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--detector", default="centerface")
     parser.add_argument("--score", type=float, default=0.5, help="of the detector")
     parser.add_argument("-o", "--output", type=Path, help="JSON file")
+    parser.add_argument(
+        "--sheet", type=Path, help="picture of the painted regions alone"
+    )
     arguments = parser.parse_args(argv)
     try:
         values = evaluate(arguments)
@@ -88,6 +92,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         validate.paint_faces(generator, params, crops, seed)
         for seed in range(arguments.latents)
     ]
+    if arguments.sheet:
+        draw_sheet(crops, painted).save(arguments.sheet, quality=90)
     values = measure(crops, painted, facts, arguments)
     return {"weights": name, "faces": len(crops.mask)} | values
 
@@ -141,6 +147,34 @@ def measure(
     tables = {name: np.stack(list(row)) for name, row in rows.items()}
     values |= summarize(tables) | {"by_source": by_source(tables, facts)}
     return _round(values)
+
+
+def draw_sheet(
+    crops: Crops, painted: list[np.ndarray], *, columns: int = 12, rows: int = 8
+) -> Image.Image:
+    """Draws what was painted, one face beside the other, and no pixel of a photo.
+
+    Args:
+        crops: Of which the masks are drawn.
+        painted: For each latent, the painted crops; neighbours are of one crop.
+        columns: Faces in a row.
+        rows: Of faces, at most.
+    """
+    size = crops.mask.shape[1]
+    width, height = size * 3 // 4, size
+    faces = [images[i] for i in range(len(crops.mask)) for images in painted]
+    faces = faces[: columns * rows]
+    sheet = Image.new("RGB", (columns * width, -(-len(faces) // columns) * height))
+    for number, face in enumerate(faces):
+        inside = np.asarray(crops.mask[number // len(painted), ..., 0]) > 0
+        down, across = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+        region = _to_uint8(face)[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+        picture = Image.fromarray(region).resize(
+            (width, height), Image.Resampling.LANCZOS
+        )
+        row, column = divmod(number, columns)
+        sheet.paste(picture, (column * width, row * height))
+    return sheet
 
 
 def name_people(facts: list[dict[str, Any]]) -> np.ndarray:
