@@ -38,6 +38,7 @@ def get_config() -> TrainConfig:
         ),
         kl=0.0003,
         latent=0.0,
+        latent_spread=1.3,
         generator_optimizer=adam,
         discriminator_optimizer=dataclasses.replace(adam, learning_rate=2e-4),
         batch_size=16,

@@ -123,6 +123,9 @@ class TrainConfig:
     latent: float = 0.0
     """Weight of |E(G(c, z)) - z| on the faces that were not encoded, so that z can be
     read off the face (Zhu et al. 2017, BicycleGAN)."""
+    latent_spread: float = 1.0
+    """Where inference draws from the posteriors' sum: its width then. More gives more
+    different, and at some point worse, faces."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     generator_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -215,6 +218,8 @@ def check(config: TrainConfig, devices: int) -> None:
             f"encoder.latent_dim {config.encoder.latent_dim} does not fit the "
             f"generator's latent of shape {shape}: change it or set posterior=0."
         )
+    if not config.latent_spread > 0:
+        raise ConfigError(f"latent_spread {config.latent_spread} is not above 0.")
     if config.dtype not in ("auto", "float32", "bfloat16"):
         raise ConfigError(f"dtype {config.dtype!r} is not auto, float32 or bfloat16.")
 

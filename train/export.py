@@ -43,7 +43,8 @@ def write(
     provenance = facts(config, int(state.step), dataset, workdir)
     if config_.draws_posterior(config):  # Else the generator has seen N(0, I) itself.
         params, count = latent.fit_and_fold(config, state, params, dataset)
-        provenance["latent"] = {"fitted_on_faces": count}
+        spread = config.latent_spread
+        provenance["latent"] = {"fitted_on_faces": count, "spread": spread}
     return weights.save(
         path,
         config.generator.kind,

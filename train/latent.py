@@ -86,7 +86,7 @@ def fold_latent(
 def fit_and_fold(
     config: TrainConfig, state: TrainState, params: Any, dataset: Dataset
 ) -> tuple[Any, int]:
-    """Folds the fitted Gaussian of a run's posteriors into generator parameters.
+    """Folds the fitted Gaussian of a run's posteriors, widened, into a generator.
 
     Returns:
         The parameters, and on how many faces it was fitted.
@@ -94,6 +94,7 @@ def fit_and_fold(
     encoder = jax.device_get(state.generator["encoder"])
     means, variances = encode_faces(config, encoder, dataset)
     mean, covariance = fit_latent(means, variances)
+    covariance = covariance * config.latent_spread**2
     dim = config.generator.latent_dim
     return fold_latent(params, mean, covariance, dim), len(means)
 

@@ -1,7 +1,13 @@
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from jaxanon.errors import ConfigError
+from jaxanon.models import GeneratorConfig
+from train import latent
+from train.config import TrainConfig
 from train.latent import fit_latent, fold_latent
 
 
@@ -43,6 +49,22 @@ def test_folded_layer_makes_of_noise_what_the_old_one_made_of_latents():
     np.testing.assert_allclose(outputs.mean(0), mean @ kernel[:4] + bias, atol=0.1)
     wanted = kernel[:4].T @ covariance @ kernel[:4]
     assert np.abs(np.cov(outputs.T) - wanted).max() < 0.03 * np.abs(wanted).max()
+
+
+def test_spread_widens_what_is_drawn_around_the_same_middle(monkeypatch):
+    encoded = np.array([[1.0, 2.0], [3.0, 2.0]]), np.ones((2, 2))
+    monkeypatch.setattr(latent, "encode_faces", lambda *_: encoded)
+    state: Any = SimpleNamespace(generator={"encoder": {}})
+    params = style(np.array([[1.0, 0.0], [3.0, 1.0], [9.0, 9.0]]), np.zeros(2))
+    dense = []
+    for spread in (1.0, 1.5):
+        generator = GeneratorConfig(latent_dim=2)
+        config = TrainConfig(generator=generator, latent_spread=spread)
+        folded, _ = latent.fit_and_fold(config, state, params, state)
+        dense.append(folded["style_0"]["Dense_0"])
+    np.testing.assert_allclose(1.5 * dense[0]["kernel"][:2], dense[1]["kernel"][:2])
+    np.testing.assert_array_equal(dense[0]["kernel"][2:], dense[1]["kernel"][2:])
+    np.testing.assert_array_equal(dense[0]["bias"], dense[1]["bias"])
 
 
 @pytest.mark.parametrize(
