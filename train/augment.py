@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jaxanon.ops import sample
 from jaxanon.types import KEYPOINTS, MIRROR, Condition, Crops
 from train.config import AugmentConfig
 from train.faces import Faces
@@ -236,6 +237,58 @@ def transform(
     return pictures[:-1], Condition(
         image=pictures[-1] * (1 - mask),
         mask=mask,
+        keypoints=keypoints * visible[:, None],
+        visible=visible,
+    )
+
+
+def draw_window(
+    key: PRNGKeyArray, mask: Float[Array, "h w 1"], *, probability: float
+) -> Float[Array, "3"]:
+    """Draws a square part of a picture to look at, somewhere on the mask.
+
+    Args:
+        key: A typed random key.
+        mask: 1 = painted.
+        probability: Else it is the whole picture.
+
+    Returns:
+        x and y of its corner and its side, in sides of the picture.
+    """
+    key_use, key_side, key_place = jax.random.split(key, 3)
+    side = jnp.exp(-jax.random.uniform(key_side, (), minval=0.18, maxval=0.92))
+    side = jnp.where(jax.random.bernoulli(key_use, probability), side, 1.0)
+    points = sample.grid(mask.shape[0]).reshape(*mask.shape[:2], 2) / mask.shape[0]
+    centre = (points * mask).sum((0, 1)) / jnp.maximum(mask.sum(), 1)
+    centre = centre + 0.13 * jax.random.normal(key_place, (2,))
+    corner = jnp.clip(centre - side / 2, 0, 1 - side)
+    return jnp.append(corner, side)
+
+
+def enlarge(
+    images: Float[Array, "h w c"], window: Float[Array, "3"]
+) -> Float[Array, "h w c"]:
+    """Enlarges the part in a window of ``draw_window`` to the whole picture."""
+    scale = 1 / window[2]
+    return jax.image.scale_and_translate(
+        images,
+        images.shape,
+        (0, 1),
+        jnp.stack([scale, scale]),
+        -window[1::-1] * scale * images.shape[0],
+        "linear",
+        antialias=False,
+    )
+
+
+def enlarge_condition(condition: Condition, window: Float[Array, "3"]) -> Condition:
+    """Does the same to what the generator knew of one example."""
+    keypoints = (condition.keypoints - window[:2]) / window[2]
+    inside = jnp.all((keypoints >= 0) & (keypoints <= 1), -1)
+    visible = condition.visible * inside
+    return Condition(
+        image=enlarge(condition.image, window),
+        mask=enlarge(condition.mask, window),
         keypoints=keypoints * visible[:, None],
         visible=visible,
     )

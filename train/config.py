@@ -64,6 +64,8 @@ class AugmentConfig:
     cut: float = 0.0
     """Probability that the picture ends at a line, perhaps through the face, tossed
     twice: what is beyond is masked, as in a crop that leaves its photo."""
+    zoom: float = 0.0
+    """Probability that the losses see a part of the face, 1.2 to 2.5 times enlarged."""
     critic: float = 0.0
     """Probability of each transform of what the discriminator sees (ADA's p)."""
     transforms: tuple[str, ...] = ("colour", "translate", "cutout")

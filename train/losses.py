@@ -112,7 +112,7 @@ def _discriminator_loss(config: TrainConfig) -> Callable:
         params: Params, painted: Painted, batch: Batch, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         critic = bind_critic(config, params, batch)
-        samples = _samples(painted, batch.crops)
+        samples = _samples(config, painted, batch)
         losses, metrics = adversarial.discriminator(critic, samples, batch.key, step)
         return losses.mean(), metrics | {"discriminator_loss": losses.mean()}
 
@@ -127,7 +127,7 @@ def _generator_loss(config: TrainConfig) -> Callable:
     def loss(
         painted: Painted, params: Params, batch: Batch, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
-        samples = _samples(painted, batch.crops)
+        samples = _samples(config, painted, batch)
         total, metrics = jnp.float32(0), {}
         if adversarial is not None:
             critic = bind_critic(config, params, batch)
@@ -145,7 +145,8 @@ def _generator_loss(config: TrainConfig) -> Callable:
         if len(painted.lost):
             metrics["latent_l1"] = painted.lost.mean()
             total = total + config.latent * metrics["latent_l1"]
-        kept = jnp.abs(painted.faces - samples.real) * (1 - samples.mask)
+        crops = batch.crops
+        kept = jnp.abs(painted.faces - crops.image) * (1 - crops.mask)
         total = total + config.background * kept.mean()
         return total, metrics | {"background_l1": kept.mean(), "generator_loss": total}
 
@@ -155,6 +156,10 @@ def _generator_loss(config: TrainConfig) -> Callable:
 def bind_critic(config: TrainConfig, params: Params, batch: Batch) -> Critic:
     """Binds the discriminator to its parameters, the conditions and transforms."""
     network, condition = config.discriminator, align.condition(batch.crops)
+    if config.augment.zoom:
+        condition = jax.vmap(augment.enlarge_condition)(
+            condition, _windows(config, batch)
+        )
 
     def view(images: jax.Array) -> tuple[jax.Array, Condition]:
         if not config.augment.critic:
@@ -181,14 +186,25 @@ def bind_critic(config: TrainConfig, params: Params, batch: Batch) -> Critic:
     )
 
 
-def _samples(painted: Painted, crops: Crops) -> Samples:
-    second = painted.second
-    return Samples(
+def _samples(config: TrainConfig, painted: Painted, batch: Batch) -> Samples:
+    crops, second = batch.crops, painted.second
+    samples = Samples(
         real=crops.image,
         fake=blend.inpaint(painted.faces, crops),
         mask=crops.mask,
         second=None if second is None else blend.inpaint(second, crops),
     )
+    if not config.augment.zoom:
+        return samples
+    windows = _windows(config, batch)
+    return jax.tree.map(lambda x: jax.vmap(augment.enlarge)(x, windows), samples)
+
+
+def _windows(config: TrainConfig, batch: Batch) -> jax.Array:
+    """Draws where the losses look, the same for all pictures of an example."""
+    draw = functools.partial(augment.draw_window, probability=config.augment.zoom)
+    keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(batch.keys)
+    return jax.vmap(draw)(keys, batch.crops.mask)
 
 
 def _reconstructed(

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxanon.types import KEYPOINTS
+from jaxanon.types import KEYPOINTS, Condition
 from train import augment, drawn
 from train.config import AugmentConfig
 
@@ -108,3 +108,24 @@ def test_critic_transforms_are_alike_for_all_pictures_and_differentiable():
     assert (np.asarray(seen.image) * np.asarray(seen.mask) == 0).all()
     slope = jax.grad(lambda x: run(x)[0].sum())(some.image[None])
     assert np.isfinite(slope).all() and np.abs(slope).max() > 0
+
+
+def test_a_window_shows_a_part_of_the_face_enlarged_with_its_keypoints():
+    keys = jax.random.split(jax.random.key(1), 200)
+    mask = augment.draw_mask(np.array([0.3, 0.2, 0.7, 0.8]), 16, 16)[..., None]
+    draw = functools.partial(augment.draw_window, probability=0.5)
+    windows = np.asarray(jax.vmap(lambda key: draw(key, mask))(keys))
+    whole = windows[:, 2] == 1
+    assert 0.3 < whole.mean() < 0.7 and (windows[whole, :2] == 0).all()
+    assert (windows >= 0).all() and (windows[:, :2] + windows[:, 2:] <= 1 + 1e-6).all()
+    assert (windows[:, 2] > 0.39).all()
+
+    window = np.array([0.25, 0.5, 0.5])
+    y, x = (np.mgrid[:16, :16] + 0.5) / 16
+    enlarged = augment.enlarge(np.stack([x, y, x], -1), window)
+    np.testing.assert_allclose(enlarged[8, 4, :2], [0.25 + 4.5 / 32, 0.5 + 8.5 / 32])
+    keypoints = np.array([[0.5, 0.75], [0.1, 0.75], [0.5, 1.0]])
+    condition = Condition(enlarged, mask, keypoints, np.array([1.0, 1, 0]))
+    seen = augment.enlarge_condition(condition, window)
+    np.testing.assert_allclose(seen.visible, [1, 0, 0])
+    np.testing.assert_allclose(seen.keypoints, [[0.5, 0.5], [0, 0], [0, 0]])
