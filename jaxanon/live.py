@@ -69,6 +69,8 @@ def _show_window(frames: Iterable[video.Frame]) -> None:
     window.title("jaxanon")
     label = tkinter.Label(window)
     label.pack()
+    closed = []
+    window.protocol("WM_DELETE_WINDOW", lambda: closed.append(True))
     for frame in frames:
         pixels = frame.pixels if frame.pixels.itemsize == 1 else frame.pixels >> 8
         height, width = pixels.shape[:2]
@@ -77,7 +79,7 @@ def _show_window(frames: Iterable[video.Frame]) -> None:
             data=header + pixels.astype("uint8").tobytes(), format="PPM"
         )
         label.configure(image=picture)
-        try:
-            window.update()
-        except tkinter.TclError:  # Closed.
-            return
+        window.update()
+        if closed:
+            break
+    window.destroy()

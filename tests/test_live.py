@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,49 @@ def test_a_camera_goes_to_a_file_at_its_own_pace(tmp_path, monkeypatch):
     # What came too fast is left out; what is kept keeps its time and its order.
     assert 1 <= len(times) <= 15
     assert times == sorted(times) and times[-1] <= 1.5
+
+
+class Screen(types.ModuleType):
+    """Stands in for tkinter where there is no screen; closes after two pictures."""
+
+    def __init__(self):
+        super().__init__("tkinter")
+        self.shown, self.gone = [], False
+
+    def Tk(self):  # noqa: N802
+        return self
+
+    def Label(self, window):  # noqa: N802
+        return self
+
+    def title(self, text): ...
+
+    def pack(self): ...
+
+    def protocol(self, name, action):
+        assert name == "WM_DELETE_WINDOW"
+        self.close = action
+
+    def PhotoImage(self, *, data, format):  # noqa: N802
+        return format, data
+
+    def configure(self, *, image):
+        self.shown.append(image)
+
+    def update(self):
+        assert not self.gone
+        if len(self.shown) == 2:
+            self.close()
+
+    def destroy(self):
+        self.gone = True
+
+
+def test_closing_the_window_ends_the_run(clip, monkeypatch):
+    screen = Screen()
+    monkeypatch.setitem(sys.modules, "tkinter", screen)
+    assert cli.main(["live", str(clip), "--mode", "black"]) == 0
+    assert screen.gone and len(screen.shown) == 2
+    kind, data = screen.shown[0]
+    assert kind == "PPM" and data.startswith(b"P6 96 64 255\n")
+    assert len(data) == len(b"P6 96 64 255\n") + 96 * 64 * 3
