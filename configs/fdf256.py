@@ -7,7 +7,7 @@ Hardware: one GPU with 80 GB or several. Time and score: not run yet.
 import dataclasses
 
 from configs import faces128
-from jaxanon.models import DiscriminatorConfig, EncoderConfig, GeneratorConfig
+from jaxanon.models import EncoderConfig, GeneratorConfig, ProjectedConfig
 from train.config import DataConfig, TrainConfig
 
 
@@ -17,9 +17,7 @@ def get_config() -> TrainConfig:
         faces128.get_config(),
         name="fdf256",
         generator=GeneratorConfig(resolution=256, widths=(48, 64, 128, 192, 256, 320)),
-        discriminator=DiscriminatorConfig(
-            resolution=256, widths=(32, 64, 128, 256, 384, 512)
-        ),
+        discriminator=ProjectedConfig(resolution=256),
         encoder=EncoderConfig(resolution=256, widths=(32, 64, 128, 256, 256)),
         data=DataConfig(path="data/fdf256", resident=False, threads=16),
         batch_size=32,

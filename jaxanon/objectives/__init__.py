@@ -11,6 +11,7 @@ from jaxanon.objectives.base import Metrics as Metrics
 from jaxanon.objectives.base import Objective as Objective
 from jaxanon.objectives.base import Samples as Samples
 from jaxanon.objectives.base import add as add
+from jaxanon.objectives.base import after as after
 from jaxanon.objectives.base import every as every
 from jaxanon.objectives.base import scale as scale
 from jaxanon.objectives.registry import make as make

@@ -134,6 +134,23 @@ def every(n: int, term: Objective) -> Objective:
         raise ValueError(f"every needs n of at least 1, got {n}.")
     if n == 1:
         return term
+    return _sometimes(lambda step: step % n == 0, n, term)
+
+
+def after(n: int, term: Objective) -> Objective:
+    """Lets a term begin at step n; before that it is 0 and not computed.
+
+    An adversary that begins once there is a face to judge does not win at once.
+    """
+    if n < 0:
+        raise ValueError(f"after needs n of at least 0, got {n}.")
+    return _sometimes(lambda step: step >= n, 1, term) if n else term
+
+
+def _sometimes(
+    due: Callable[[jax.Array], jax.Array], weight: int, term: Objective
+) -> Objective:
+    """Multiplies a term on the steps that are due; on others it is not computed."""
 
     def lazy(part: LossFn) -> LossFn:
         if part is nothing:
@@ -143,13 +160,14 @@ def every(n: int, term: Objective) -> Objective:
             critic: Critic, samples: Samples, key: jax.Array, step: jax.Array | int
         ) -> tuple[Float[Array, "b"], Metrics]:
             def compute() -> tuple[jax.Array, Metrics]:
-                return jax.tree.map(lambda x: n * x, part(critic, samples, key, step))
+                values = part(critic, samples, key, step)
+                return jax.tree.map(lambda x: weight * x, values)
 
             def skip() -> tuple[jax.Array, Metrics]:
                 shapes = jax.eval_shape(compute)
                 return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-            return jax.lax.cond(jnp.asarray(step) % n == 0, compute, skip)
+            return jax.lax.cond(due(jnp.asarray(step)), compute, skip)
 
         return loss
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from jaxanon.errors import ConfigError
-from jaxanon.objectives.base import Objective, add, every, scale
+from jaxanon.objectives.base import Objective, add, after, every, scale
 
 _PACKAGE = "jaxanon.objectives"
 _NOT_OBJECTIVES = ("base", "networks", "penalties", "registry")
@@ -27,7 +27,7 @@ def make(spec: str | Sequence[Any], /, **hyper: Any) -> Objective:
     """Makes an objective from its name, or the sum of several from a list.
 
     Settings are checked here, before any device is touched. Beside its own settings
-    every term takes ``every=n`` (see base.every).
+    every term takes ``every=n`` and ``after=n``, in steps (see base).
 
     Args:
         spec: a name of ``names()``, a dotted name of a module elsewhere that has a
@@ -80,15 +80,18 @@ def _make_term(term: Any) -> Objective:
 def _make_one(name: str, hyper: Mapping[str, Any]) -> Objective:
     maker = _find(name).make
     settings = dict(hyper)
-    period = settings.pop("every", 1)
+    period, start = settings.pop("every", 1), settings.pop("after", 0)
     settings = _check(name, maker, settings)
-    if isinstance(period, bool) or not isinstance(period, int) or period < 1:
-        raise ConfigError(f"Setting every of {name!r} must be an int >= 1: {period!r}.")
+    for setting, value, least in (("every", period, 1), ("after", start, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigError(
+                f"Setting {setting} of {name!r} must be an int >= {least}: {value!r}."
+            )
     try:
         term = maker(**settings)
     except ValueError as error:
         raise ConfigError(f"Objective {name!r}: {error}") from error
-    return every(period, term)
+    return after(start, every(period, term))
 
 
 def _find(name: str) -> ModuleType:

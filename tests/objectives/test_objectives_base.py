@@ -1,4 +1,4 @@
-"""Composition: add, scale and every."""
+"""Composition: add, scale, every and after."""
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +72,23 @@ def test_every_one_is_the_term_and_every_zero_an_error():
     assert objectives.every(1, term) is term
     with pytest.raises(ValueError, match="at least 1"):
         objectives.every(0, term)
+
+
+@pytest.mark.parametrize(("step", "factor"), [(0, 0), (4, 0), (5, 1), (6, 1)])
+def test_after_begins_at_its_step(step, factor):
+    late = objectives.after(5, objectives.make("epsilon", weight=1.0))
+    value, metrics = jax.jit(lambda s: late.discriminator(CRITIC, SAMPLES, KEY, s))(
+        jnp.int32(step)
+    )
+    np.testing.assert_allclose(value, [factor * 0.25] * 2, rtol=1e-6)
+    np.testing.assert_allclose(metrics["epsilon"], factor * 0.25, rtol=1e-6)
+
+
+def test_after_zero_is_the_term_and_less_an_error():
+    term = objectives.make("r1")
+    assert objectives.after(0, term) is term
+    with pytest.raises(ValueError, match="at least 0"):
+        objectives.after(-1, term)
 
 
 def test_every_can_be_differentiated():

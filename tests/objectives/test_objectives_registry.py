@@ -35,7 +35,11 @@ def test_settings_reach_the_objective():
 
 def test_a_list_is_the_weighted_sum_of_its_terms():
     made = objectives.make(
-        ["hinge", ("l1", 10.0), ("epsilon", 2.0, {"weight": 1.0, "every": 4})]
+        [
+            "hinge",
+            ("l1", 10.0),
+            ("epsilon", 2.0, {"weight": 1.0, "every": 4, "after": 0}),
+        ]
     )
     np.testing.assert_allclose(value(made), [1.0 + 4 * 2 * 0.25] * 2)
     np.testing.assert_allclose(value(made, step=1), [1.0] * 2)
@@ -73,6 +77,7 @@ def test_a_dotted_name_works_from_outside_the_tree(monkeypatch):
         ([("r1", {"gama": 1.0})], "gama.*gamma: float"),
         ([("r1", {"every": 0})], "every"),
         ([("r1", {"every": True})], "every"),
+        ([("r1", {"after": -1})], "after"),
     ],
 )
 def test_a_wrong_spec_is_a_config_error(spec, message):
