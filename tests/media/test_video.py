@@ -43,6 +43,8 @@ def make(
         str(path), "w", container_options=container_options or {}
     ) as container:
         container.metadata.update(metadata or {})
+        if codec == "libx264":  # The same bytes on all processors, and in all runs.
+            options = {"x264-params": "cpu-independent=1"} | (options or {})
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = height, width, pixel_format
         # Neither counts milliseconds.
