@@ -13,13 +13,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image
 
 from jaxanon import detect, weights
 from jaxanon.errors import ConfigError, JaxanonError
 from jaxanon.metrics import embedding, keypoints, reidentification, report, seam
 from jaxanon.types import Crops, Detections
-from train import data, export, fdf, latent, validate
+from train import data, export, fdf, latent, log, validate
 from train.config import DataConfig, TrainConfig, draws_posterior
 
 
@@ -93,7 +92,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         for seed in range(arguments.latents)
     ]
     if arguments.sheet:
-        draw_sheet(crops, painted).save(arguments.sheet, quality=90)
+        log.draw_sheet(crops.mask, painted).save(arguments.sheet, quality=90)
     values = measure(crops, painted, facts, arguments)
     return {"weights": name, "faces": len(crops.mask)} | values
 
@@ -147,34 +146,6 @@ def measure(
     tables = {name: np.stack(list(row)) for name, row in rows.items()}
     values |= summarize(tables) | {"by_source": by_source(tables, facts)}
     return _round(values)
-
-
-def draw_sheet(
-    crops: Crops, painted: list[np.ndarray], *, columns: int = 12, rows: int = 8
-) -> Image.Image:
-    """Draws what was painted, one face beside the other, and no pixel of a photo.
-
-    Args:
-        crops: Of which the masks are drawn.
-        painted: For each latent, the painted crops; neighbours are of one crop.
-        columns: Faces in a row.
-        rows: Of faces, at most.
-    """
-    size = crops.mask.shape[1]
-    width, height = size * 3 // 4, size
-    faces = [images[i] for i in range(len(crops.mask)) for images in painted]
-    faces = faces[: columns * rows]
-    sheet = Image.new("RGB", (columns * width, -(-len(faces) // columns) * height))
-    for number, face in enumerate(faces):
-        inside = np.asarray(crops.mask[number // len(painted), ..., 0]) > 0
-        down, across = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-        region = _to_uint8(face)[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
-        picture = Image.fromarray(region).resize(
-            (width, height), Image.Resampling.LANCZOS
-        )
-        row, column = divmod(number, columns)
-        sheet.paste(picture, (column * width, row * height))
-    return sheet
 
 
 def name_people(facts: list[dict[str, Any]]) -> np.ndarray:

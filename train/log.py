@@ -82,7 +82,39 @@ def make_grid(columns: Sequence[Any]) -> np.ndarray:
     """Puts batches of images in [-1, 1] side by side, one column each, as uint8."""
     rows = np.concatenate([np.asarray(c) for c in columns], axis=2)
     rows = rows.reshape(-1, *rows.shape[2:])
-    return np.clip((rows + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
+    return _to_uint8(rows)
+
+
+def draw_sheet(
+    masks: Any, painted: list[np.ndarray], *, columns: int = 12, rows: int = 8
+) -> Image.Image:
+    """Draws what was painted, one face beside the other, and no pixel of a photo.
+
+    Args:
+        masks: ``[n h w 1]``; where they are 1 is what was painted.
+        painted: For each latent, the painted crops; neighbours are of one crop.
+        columns: Faces in a row.
+        rows: Of faces, at most.
+    """
+    size = masks.shape[1]
+    width, height = size * 3 // 4, size
+    faces = [images[i] for i in range(len(masks)) for images in painted]
+    faces = faces[: columns * rows]
+    sheet = Image.new("RGB", (columns * width, -(-len(faces) // columns) * height))
+    for number, face in enumerate(faces):
+        inside = np.asarray(masks[number // len(painted), ..., 0]) > 0
+        down, across = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+        region = _to_uint8(face)[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+        picture = Image.fromarray(region).resize(
+            (width, height), Image.Resampling.LANCZOS
+        )
+        row, column = divmod(number, columns)
+        sheet.paste(picture, (column * width, row * height))
+    return sheet
+
+
+def _to_uint8(images: Any) -> np.ndarray:
+    return np.clip((np.asarray(images) + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
