@@ -25,7 +25,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from jaxanon import detect, files, paint, pipeline, weights
+from jaxanon import detect, files, paint, pipeline, seek, weights
 from jaxanon.media import image
 
 WIDTH, HEIGHT = 4000, 3000
@@ -69,7 +69,7 @@ def time_photo(folder, arguments):
     detector = clock.of("detect", detector)
     for module, name, stage in (
         (image, "read", "decode"),
-        (pipeline, "complete_keypoints", "keypoints"),
+        (seek, "complete_keypoints", "keypoints"),
         (paint, "crop", "crop"),
         (paint, "paint", "generate"),
         (paint, "overlay", "blend"),
