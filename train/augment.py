@@ -14,10 +14,13 @@ from jaxanon.types import KEYPOINTS, MIRROR, Condition, Crops
 from train.config import AugmentConfig
 from train.faces import Faces
 
+MASK_SCALE = 1.2
+"""Of the masks that validation faces get: as in use, see ``pipeline.Options``."""
+
 NOTHING = AugmentConfig(
     mirror=0.0,
     jitter=0.0,
-    enlarge=(1.1, 1.1),
+    enlarge=(MASK_SCALE, MASK_SCALE),
     occlude=0.0,
     drop_all=0.0,
     drop_mouth=0.0,

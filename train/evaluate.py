@@ -18,7 +18,7 @@ from jaxanon import detect, weights
 from jaxanon.errors import ConfigError, JaxanonError
 from jaxanon.metrics import embedding, keypoints, reidentification, report, seam
 from jaxanon.types import Crops, Detections
-from train import data, export, fdf, latent, log, validate
+from train import augment, data, export, fdf, latent, log, validate
 from train.config import DataConfig, TrainConfig, draws_posterior
 
 
@@ -123,8 +123,7 @@ def measure(
     )
     visible = np.asarray(crops.visible)[..., None] > 0
     wanted = np.where(visible, np.asarray(crops.keypoints) * real.shape[1], np.nan)
-    # The masks are 1.1 times the faces; see augment.NOTHING.
-    widths = mask[..., 0].max(1).sum(1) / 1.1
+    widths = mask[..., 0].max(1).sum(1) / augment.MASK_SCALE
     rows = {  # One number per latent and face.
         "seam_error": [seam.measure(images, mask).error for images in painted],
         "seam_error_floor": [seam.measure(np.asarray(crops.image), mask).error],
