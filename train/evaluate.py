@@ -115,7 +115,7 @@ def measure(
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     """Measures painted crops against real ones, of all faces and by their source."""
-    real, made = _to_uint8(crops.image), [_to_uint8(images) for images in painted]
+    real, made = log.to_uint8(crops.image), [log.to_uint8(images) for images in painted]
     mask = np.asarray(crops.mask)
     detector = detect.make(arguments.detector)
     truth, *found = (
@@ -229,11 +229,6 @@ def _round(values: Any) -> Any:
     if isinstance(values, dict):
         return {name: _round(value) for name, value in values.items()}
     return round(values, 5) if isinstance(values, float) else values
-
-
-def _to_uint8(images: Any) -> np.ndarray:
-    scaled = (np.asarray(images) + 1) * 127.5 + 0.5
-    return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 if __name__ == "__main__":

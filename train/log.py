@@ -82,7 +82,7 @@ def make_grid(columns: Sequence[Any]) -> np.ndarray:
     """Puts batches of images in [-1, 1] side by side, one column each, as uint8."""
     rows = np.concatenate([np.asarray(c) for c in columns], axis=2)
     rows = rows.reshape(-1, *rows.shape[2:])
-    return _to_uint8(rows)
+    return to_uint8(rows)
 
 
 def draw_sheet(
@@ -104,7 +104,7 @@ def draw_sheet(
     for number, face in enumerate(faces):
         inside = np.asarray(masks[number // len(painted), ..., 0]) > 0
         down, across = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
-        region = _to_uint8(face)[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+        region = to_uint8(face)[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
         picture = Image.fromarray(region).resize(
             (width, height), Image.Resampling.LANCZOS
         )
@@ -113,7 +113,8 @@ def draw_sheet(
     return sheet
 
 
-def _to_uint8(images: Any) -> np.ndarray:
+def to_uint8(images: Any) -> np.ndarray:
+    """Makes pixels of images in [-1, 1]."""
     return np.clip((np.asarray(images) + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
 
 

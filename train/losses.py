@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxanon import align, blend, models, objectives
 from jaxanon.objectives import Critic, Samples
 from jaxanon.types import Condition, Crops
-from train import augment
+from train import views
 from train.config import TrainConfig, stride
 from train.state import Params, find_look
 
@@ -72,7 +72,7 @@ def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
         image = crops.image[known]
         if config.exposure:
             keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(batch.keys[known])
-            relight = functools.partial(augment.relight, amount=config.exposure)
+            relight = functools.partial(views.relight, amount=config.exposure)
             image = jax.vmap(relight)(keys, image)
         mean, log_variance = models.encode(
             config.encoder, params["encoder"], image, crops.mask[known]
@@ -157,7 +157,7 @@ def bind_critic(config: TrainConfig, params: Params, batch: Batch) -> Critic:
     """Binds the discriminator to its parameters, the conditions and transforms."""
     network, condition = config.discriminator, align.condition(batch.crops)
     if config.augment.zoom:
-        condition = jax.vmap(augment.enlarge_condition)(
+        condition = jax.vmap(views.enlarge_condition)(
             condition, _windows(config, batch)
         )
 
@@ -166,7 +166,7 @@ def bind_critic(config: TrainConfig, params: Params, batch: Batch) -> Critic:
             return images, condition
 
         def one(key: jax.Array, image: jax.Array, seen: Condition):
-            images, seen = augment.transform(key, image[None], seen, config.augment)
+            images, seen = views.transform(key, image[None], seen, config.augment)
             return images[0], seen
 
         return jax.vmap(one)(batch.keys, images, condition)
@@ -197,12 +197,12 @@ def _samples(config: TrainConfig, painted: Painted, batch: Batch) -> Samples:
     if not config.augment.zoom:
         return samples
     windows = _windows(config, batch)
-    return jax.tree.map(lambda x: jax.vmap(augment.enlarge)(x, windows), samples)
+    return jax.tree.map(lambda x: jax.vmap(views.enlarge)(x, windows), samples)
 
 
 def _windows(config: TrainConfig, batch: Batch) -> jax.Array:
     """Draws where the losses look, the same for all pictures of an example."""
-    draw = functools.partial(augment.draw_window, probability=config.augment.zoom)
+    draw = functools.partial(views.draw_window, probability=config.augment.zoom)
     keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(batch.keys)
     return jax.vmap(draw)(keys, batch.crops.mask)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxanon.types import KEYPOINTS, Condition
-from train import augment, drawn
+from train import augment, drawn, views
 from train.config import AugmentConfig
 
 QUIET = augment.NOTHING
@@ -94,14 +94,14 @@ def test_keypoints_can_all_or_only_the_mouth_be_dropped():
 def test_critic_transforms_are_alike_for_all_pictures_and_differentiable():
     config = AugmentConfig(critic=1.0)
     some = jax.tree.map(lambda x: x[0], crops())
-    condition = augment.Condition(
+    condition = Condition(
         some.image * (1 - some.mask), some.mask, some.keypoints, some.visible
     )
     key = jax.random.key(3)
 
     @jax.jit
     def run(images):
-        return augment.transform(key, images, condition, config)
+        return views.transform(key, images, condition, config)
 
     images, seen = run(jnp.stack([some.image, some.image]))
     np.testing.assert_array_equal(images[0], images[1])
@@ -113,7 +113,7 @@ def test_critic_transforms_are_alike_for_all_pictures_and_differentiable():
 def test_a_window_shows_a_part_of_the_face_enlarged_with_its_keypoints():
     keys = jax.random.split(jax.random.key(1), 200)
     mask = augment.draw_mask(np.array([0.3, 0.2, 0.7, 0.8]), 16, 16)[..., None]
-    draw = functools.partial(augment.draw_window, probability=0.5)
+    draw = functools.partial(views.draw_window, probability=0.5)
     windows = np.asarray(jax.vmap(lambda key: draw(key, mask))(keys))
     whole = windows[:, 2] == 1
     assert 0.3 < whole.mean() < 0.7 and (windows[whole, :2] == 0).all()
@@ -122,10 +122,10 @@ def test_a_window_shows_a_part_of_the_face_enlarged_with_its_keypoints():
 
     window = np.array([0.25, 0.5, 0.5])
     y, x = (np.mgrid[:16, :16] + 0.5) / 16
-    enlarged = augment.enlarge(np.stack([x, y, x], -1), window)
+    enlarged = views.enlarge(np.stack([x, y, x], -1), window)
     np.testing.assert_allclose(enlarged[8, 4, :2], [0.25 + 4.5 / 32, 0.5 + 8.5 / 32])
     keypoints = np.array([[0.5, 0.75], [0.1, 0.75], [0.5, 1.0]])
     condition = Condition(enlarged, mask, keypoints, np.array([1.0, 1, 0]))
-    seen = augment.enlarge_condition(condition, window)
+    seen = views.enlarge_condition(condition, window)
     np.testing.assert_allclose(seen.visible, [1, 0, 0])
     np.testing.assert_allclose(seen.keypoints, [[0.5, 0.5], [0, 0], [0, 0]])
