@@ -32,6 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     source.add_argument("--workdir", type=Path, help="its newest checkpoint")
     parser.add_argument("--data", default="", help="held-out faces; empty = the run's")
     parser.add_argument("--faces", type=int, default=500)
+    parser.add_argument(
+        "--mask-scale",
+        type=float,
+        default=augment.MASK_SCALE,
+        help="size of the hidden region over the face's box; default: as in use",
+    )
     parser.add_argument("--latents", type=int, default=2, help="z per face")
     parser.add_argument(
         "--embedding", default="", help="ONNX file of a face recogniser"
@@ -84,7 +90,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     run = dataclasses.replace(
         config, generator=generator, evaluate_faces=arguments.faces
     )
-    crops = validate.make_validation(run, dataset).crops
+    crops = validate.make_validation(run, dataset, arguments.mask_scale).crops
     chosen = validate.spread(dataset.size, arguments.faces)
     facts = read_facts(source.validation or source.path, generator.resolution, chosen)
     painted = [
@@ -123,7 +129,7 @@ def measure(
     )
     visible = np.asarray(crops.visible)[..., None] > 0
     wanted = np.where(visible, np.asarray(crops.keypoints) * real.shape[1], np.nan)
-    widths = mask[..., 0].max(1).sum(1) / augment.MASK_SCALE
+    widths = mask[..., 0].max(1).sum(1) / arguments.mask_scale
     rows = {  # One number per latent and face.
         "seam_error": [seam.measure(images, mask).error for images in painted],
         "seam_error_floor": [seam.measure(np.asarray(crops.image), mask).error],
@@ -138,9 +144,17 @@ def measure(
     if arguments.embedding:
         people = name_people(facts)
         points = [np.where(np.isfinite(p), p, wanted) for p in (truth, *found)]
-        values, scores = _embed(arguments.embedding, real, made, points, people)
+        values, scores, originals = _embed(
+            arguments.embedding, real, made, points, people
+        )
         rows["reidentified"] = [
             np.where(np.isfinite(s), s >= values["threshold"], np.nan) for s in scores
+        ]
+        sources = np.array([str(fact.get("source", "")) for fact in facts])
+        rows["reidentified_floor"] = [
+            reidentification.stranger_rates(
+                originals, people, sources, at=values["threshold"]
+            )
         ]
     tables = {name: np.stack(list(row)) for name, row in rows.items()}
     values |= summarize(tables) | {"by_source": by_source(tables, facts)}
@@ -183,7 +197,7 @@ def by_source(
 
 def _embed(
     path: str, real: np.ndarray, made: list[np.ndarray], points, people: np.ndarray
-) -> tuple[dict[str, Any], list[np.ndarray]]:
+) -> tuple[dict[str, Any], list[np.ndarray], np.ndarray]:
     """Compares identities and distributions on the features of a face recogniser.
 
     Args:
@@ -195,7 +209,8 @@ def _embed(
         people: Who the originals are.
 
     Returns:
-        Numbers for the report; and for each latent the cosines to the originals.
+        Numbers for the report; for each latent the cosines to the originals; and the
+        embeddings of the originals.
     """
     embed = embedding.load(path)
     originals, *faces = (
@@ -206,7 +221,8 @@ def _embed(
     values["people"] = len(set(people))
     rng = np.random.default_rng(0)
     values |= report.distribution(rng, real=originals, painted=faces[0])
-    return values, [reidentification.cosine(face, originals) for face in faces]
+    scores = [reidentification.cosine(face, originals) for face in faces]
+    return values, scores, originals
 
 
 def _detect(detector, images, mask, score: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 ``train.evaluate`` measures everything; this needs no other network.
 """
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -28,8 +29,11 @@ class Validation(NamedTuple):
     crops: Crops
 
 
-def make_validation(config: TrainConfig, dataset: Dataset) -> Validation:
+def make_validation(
+    config: TrainConfig, dataset: Dataset, mask_scale: float = augment.MASK_SCALE
+) -> Validation:
     """Reads evenly spaced held-out faces."""
+    nothing = dataclasses.replace(augment.NOTHING, enlarge=(mask_scale, mask_scale))
     chosen = spread(dataset.size, config.evaluate_faces)
     count = len(chosen)
     faces = [dataset.read(int(index)) for index in chosen]
@@ -39,7 +43,7 @@ def make_validation(config: TrainConfig, dataset: Dataset) -> Validation:
         lambda keys, faces: augment.augment(
             keys,
             faces,
-            augment.NOTHING,
+            nothing,
             keypoint_score=config.data.keypoint_score,
         )
     )(keys, faces)

@@ -52,6 +52,37 @@ def accepted(scores: Float[np.ndarray, "n"], *, at: float) -> float:
     return float((scores >= at).mean())
 
 
+def stranger_rates(
+    embeddings: Float[np.ndarray, "n d"],
+    people: np.ndarray,
+    groups: np.ndarray,
+    *,
+    at: float,
+) -> Float[np.ndarray, "n"]:
+    """Returns with what share of the strangers in its group each face is confused.
+
+    The strangers of one collection of photos are more alike in age, origin and light
+    than any two people: this is what a face that keeps nothing but its surroundings
+    can hope for.
+
+    Args:
+        embeddings: unit vectors; NaN = no face.
+        people: ``[n]``, who each one is.
+        groups: ``[n]``, which collection each one is of.
+        at: a pair is accepted at or above this.
+
+    Returns:
+        Rates in [0, 1]; NaN for a face unknown, or alone in its group.
+    """
+    people, groups = np.asarray(people), np.asarray(groups)
+    seen = known(embeddings)
+    unit = np.where(seen[:, None], embeddings, 0).astype(np.float64)
+    strangers = (people[:, None] != people) & (groups[:, None] == groups) & seen
+    hits = (unit @ unit.T >= at) & strangers
+    count = np.where(seen, strangers.sum(1), 0)
+    return np.where(count > 0, hits.sum(1) / np.maximum(count, 1), np.nan)
+
+
 def rank_one(
     probes: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "n d"]
 ) -> float:

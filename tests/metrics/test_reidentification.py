@@ -45,6 +45,16 @@ def test_accepted_leaves_unknown_scores_out():
         reid.accepted(np.array([np.nan]), at=0.3)
 
 
+def test_stranger_rates_by_hand():
+    unit = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], NAN, [1.0, 0.0]])
+    people, groups = np.array([0, 1, 2, 3, 0]), np.array(["a", "a", "a", "a", "b"])
+    # 0.6 and 0.8 and 0 between the first three; the last is alone in its group.
+    got = reid.stranger_rates(unit, people, groups, at=0.5)
+    np.testing.assert_allclose(got, [0.5, 1.0, 0.5, np.nan, np.nan])
+    same = reid.stranger_rates(unit, people * 0, groups, at=0.5)
+    assert np.isnan(same).all()
+
+
 def test_rank_one_by_hand():
     probes = np.array([[1.0, 0.1], [1.0, 0.0], [0.6, 0.8], [1.0, 0.0]])
     # Right, wrong (most like the first), right; the fourth has no original.
