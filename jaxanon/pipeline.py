@@ -42,7 +42,7 @@ class Options:
 
     mode: str = "generate"
     """One of ``MODES``."""
-    score: float = 0.23
+    score: float = 0.22
     """Detections below this confidence are not faces."""
     mask_scale: float = 1.2
     """Size of the hidden region in sizes of the detected box."""

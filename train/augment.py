@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxanon import pipeline
+from jaxanon.detect import passes
 from jaxanon.types import KEYPOINTS, MIRROR, Crops
 from train.config import AugmentConfig
 from train.faces import Faces
 
-MASK_SCALE = pipeline.DEFAULTS.mask_scale
-"""Of the masks that validation faces get: as in use."""
+MASK_SCALE = pipeline.DEFAULTS.mask_scale * (1 + 2 * passes.BESIDE)
+"""Of the masks that validation faces get: as in use, where the detector's boxes reach
+farther than those of the packs."""
 
 NOTHING = AugmentConfig(
     mirror=0.0,

@@ -47,7 +47,7 @@ class AugmentConfig:
     """Probability."""
     jitter: float = 0.04
     """Largest shift of each side of the box, in box sides."""
-    enlarge: tuple[float, float] = (1.0, 1.3)
+    enlarge: tuple[float, float] = (1.0, 1.45)
     """Smallest and largest scale of the mask over the face box."""
     occlude: float = 0.1
     """Probability of one more masked patch, at the rim of the mask."""

@@ -39,6 +39,10 @@ MAX_BOX = OVERLAP
 SAME_FACE = 0.3
 """Boxes of more intersection over union than this are one face."""
 
+BESIDE, BELOW = 0.05, 0.1
+"""So much is added to boxes, in their sides: the network's own end at the cheeks and
+the chin, and above the chin of a face with a mask."""
+
 Network = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
@@ -193,7 +197,22 @@ def _merge(parts: Sequence[Candidates], height: int, width: int) -> Candidates:
     merged = merged._replace(boxes=boxes.clip(merged.boxes, height, width))
     sides = merged.boxes[:, 2:] - merged.boxes[:, :2]
     merged = _take(merged, np.all(sides >= 1, axis=-1))
-    return _take(merged, boxes.nms(merged.boxes, merged.scores, SAME_FACE))
+    merged = _take(merged, boxes.nms(merged.boxes, merged.scores, SAME_FACE))
+    grown = add_chin(merged.boxes, merged.points)
+    return merged._replace(boxes=boxes.clip(grown, height, width))
+
+
+def add_chin(
+    face_boxes: Float[np.ndarray, "n 4"], points: Float[np.ndarray, "n 5 2"]
+) -> Float[np.ndarray, "n 4"]:
+    """Adds the chin, on the side where the mouth is, and a little at both cheeks."""
+    down = points[:, 3:].mean(1) - points[:, :2].mean(1)
+    down = down / np.maximum(np.linalg.norm(down, axis=-1, keepdims=True), 1e-6)
+    cheeks, chin = BESIDE * np.abs(down[:, ::-1]), BELOW * down
+    sides = face_boxes[:, 2:] - face_boxes[:, :2]
+    low = face_boxes[:, :2] - sides * (cheeks + np.maximum(-chin, 0))
+    high = face_boxes[:, 2:] + sides * (cheeks + np.maximum(chin, 0))
+    return np.concatenate([low, high], -1)
 
 
 def _look(

@@ -83,8 +83,26 @@ def test_find_maps_back_from_the_enlarged_frame():
         return one_face(batch, row=10, column=10, height=24, width=24)
 
     found = passes.find(frame, network, factors=(2.0,), floor=0.1)
-    # Twice as large: centre x (10 - .25 + .5) * 4 = 41, y 43, side 24.
-    np.testing.assert_allclose(found.boxes, [[14.5, 15.5, 26.5, 27.5]], atol=1e-4)
+    # Twice as large: centre x (10 - .25 + .5) * 4 = 41, y 43, side 24; and its chin.
+    plain = np.array([[14.5, 15.5, 26.5, 27.5]])
+    expected = passes.add_chin(plain, found.points)
+    np.testing.assert_allclose(found.boxes, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("down", "expected"),
+    [
+        ((0, 1), [19, 40, 41, 84]),
+        ((0, -1), [19, 36, 41, 80]),
+        ((1, 0), [20, 38, 42, 82]),
+        ((0, 0), [20, 40, 40, 80]),
+    ],
+)
+def test_the_chin_is_where_the_mouth_is(down, expected):
+    points = np.zeros((1, 5, 2))
+    points[:, 3:] = down
+    grown = passes.add_chin(np.array([[20.0, 40, 40, 80]]), points)
+    np.testing.assert_allclose(grown, [expected])
 
 
 def test_small_faces_count_only_at_the_largest_size():
@@ -100,4 +118,4 @@ def test_small_faces_count_only_at_the_largest_size():
     assert len(passes.find(frame, network, factors=(1.0,), floor=0.1).scores) == 1
     both = passes.find(frame, network, factors=(2.0, 1.0), floor=0.1)
     assert len(both.scores) == 1
-    assert both.boxes[0, 2] - both.boxes[0, 0] <= 30
+    assert both.boxes[0, 2] - both.boxes[0, 0] < 40
