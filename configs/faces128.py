@@ -21,7 +21,7 @@ def get_config() -> TrainConfig:
     )
     return TrainConfig(
         name="faces128",
-        generator=GeneratorConfig(),
+        generator=GeneratorConfig(turn=0.7),
         discriminator=ProjectedConfig(),
         encoder=EncoderConfig(),
         posterior=1.0,

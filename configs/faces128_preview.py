@@ -22,7 +22,7 @@ def get_config() -> TrainConfig:
     return dataclasses.replace(
         faces128.get_config(),
         name="faces128_preview",
-        generator=GeneratorConfig(widths=(32, 64, 128, 192, 192), blocks=1),
+        generator=GeneratorConfig(widths=(32, 64, 128, 192, 192), turn=0.7),
         encoder=EncoderConfig(widths=(48, 96, 192, 256)),
         objective=(("hinge", 0.2, {"after": 1_000}),),
         generator_optimizer=adam,

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from jaxanon import canvas, detect, models, redact, regions, seek
+from jaxanon import canvas, detect, models, pose, redact, regions, seek
 from jaxanon.errors import ConfigError
 from jaxanon.types import KEYPOINTS, Detections
 from jaxanon.weights import Weights
@@ -181,8 +181,9 @@ def run_all(
         latents: Of each frame, one per face; None in other modes.
         options: See ``Options``.
     """
+    turn = models.turn_limit(weights.config) if weights else 0.0
     canvases = [
-        _erase(frame, found, drawn, options)
+        _erase(frame, found, drawn, options, turn)
         for frame, found, drawn in zip(frames, detections, latents, strict=True)
     ]
     if options.mode == "generate" and any(len(c.boxes) for c in canvases):
@@ -200,7 +201,9 @@ def run_all(
     ]
 
 
-def _erase(frame, found: Detections, latents, options: Options) -> canvas.Canvas:
+def _erase(
+    frame, found: Detections, latents, options: Options, turn: float
+) -> canvas.Canvas:
     if frame.dtype not in (np.uint8, np.uint16) or frame.shape[2:] != (3,):
         raise ValueError(
             f"Frame {frame.dtype} {frame.shape} must be uint8 or uint16, [h w 3]."
@@ -210,7 +213,7 @@ def _erase(frame, found: Detections, latents, options: Options) -> canvas.Canvas
         output=regions.erase(frame, where),
         boxes=found.boxes,
         regions=where,
-        keypoints=_usable_keypoints(found.keypoints, options),
+        keypoints=_usable_keypoints(found.keypoints, options, turn),
         latents=() if latents is None else latents,
         failed={},
     )
@@ -232,15 +235,17 @@ def _latents(keys, latents, n: int, weights, options):
     ]
 
 
-def _usable_keypoints(keypoints, options):
-    usable = keypoints.astype(np.float64)
+def _usable_keypoints(keypoints, options, turn=0.0) -> np.ndarray:
+    usable = np.array([pose.limit_turn(points, turn) for points in keypoints])
+    usable = usable.reshape(keypoints.shape)
     if options.keypoints == "pose":
         usable[:, [name not in POSE for name in KEYPOINTS]] = np.nan
     return usable
 
 
 def _report(detections, found, failed, options) -> tuple[FaceReport, ...]:
-    seen = np.isfinite(_usable_keypoints(detections.keypoints, options)).all(-1)
+    usable = _usable_keypoints(detections.keypoints, options)
+    seen = np.all(np.isfinite(usable), axis=-1)
     reports = []
     for index, box in enumerate(detections.boxes):
         report = FaceReport(

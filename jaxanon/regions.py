@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Int32, UInt
 
+from jaxanon import pose
 from jaxanon.ops import affine, boxes, sample
-from jaxanon.types import KEYPOINTS
 
 ROLL_DEGREES = 30.0
 """Heads that lean further than this are turned upright for the generator."""
@@ -105,7 +105,7 @@ def place(
         size: Side of the crop in its own pixels.
         feather: Width of the blend around the region, in its longer sides.
     """
-    degrees = roll_degrees(keypoints)
+    degrees = pose.roll_degrees(keypoints)
     turned = degrees if abs(degrees) > ROLL_DEGREES else 0.0
     square = choose_square(box, region, height, width, inside=turned == 0)
     to_crop = affine.square_to_crop(square, size=size, degrees=turned)
@@ -176,16 +176,6 @@ def complete(
         elif extent < 0.8 * expected and across[1] >= limit - near:
             across[1] = across[0] + expected
     return whole
-
-
-def roll_degrees(keypoints: Float[np.ndarray, "k 2"]) -> float:
-    """Returns the angle of the line through the eyes; 0 where one is unseen."""
-    left = keypoints[KEYPOINTS.index("left_eye")]
-    right = keypoints[KEYPOINTS.index("right_eye")]
-    across, down = (left - right).tolist()
-    if not np.isfinite([across, down]).all() or across == down == 0:
-        return 0.0
-    return float(np.rad2deg(np.arctan2(down, across)))
 
 
 def _distance(region, grid):

@@ -99,11 +99,6 @@ def test_head_that_hardly_leans_is_not_turned():
     assert placement.to_crop[0, 1] == 0
 
 
-def test_roll_needs_both_eyes():
-    assert regions.roll_degrees(eyes([np.nan, np.nan], [3, 3])) == 0
-    assert regions.roll_degrees(eyes([3, 3], [3, 9])) == pytest.approx(90)
-
-
 @pytest.mark.parametrize(
     "box, whole",
     [

@@ -47,6 +47,11 @@ def latent_shape(config: Any) -> tuple[int, ...]:
     return _published().latent_shape(config)
 
 
+def turn_limit(config: Any) -> float:
+    """Returns how far heads may be turned for a generator; see ``pose.limit_turn``."""
+    return config.turn if isinstance(config, GeneratorConfig) else 0.0
+
+
 def init_generator(key: jax.Array, config: Any) -> Params:
     """Draws the parameters of a generator."""
     if not isinstance(config, GeneratorConfig):

@@ -28,6 +28,9 @@ class GeneratorConfig:
     """Width of the style vector that z and the keypoints are mapped to."""
     keypoints: int = 9
     """How many of types.KEYPOINTS are used, from the first."""
+    turn: float = 0.0
+    """Heads turned farther are painted as turned just so far, because training knew no
+    others: least distance between the eyes, see ``pose.limit_turn``; 0 = any."""
     dtype: str = "float32"
     """Compute dtype; parameters are float32."""
 

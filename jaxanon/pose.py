@@ -1,0 +1,71 @@
+"""What keypoints say of how a head is held."""
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxanon.types import KEYPOINTS
+
+NOSE, LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR = range(5)
+LEFT_MOUTH, RIGHT_MOUTH = (
+    KEYPOINTS.index(f"{side}_mouth") for side in ("left", "right")
+)
+
+MOUTH_WIDTH = 0.8
+"""Of a frontal face, in distances between its eyes."""
+
+NOSE_REACH = 0.46
+"""How far the nose of a head in profile is from the line between the middles of eyes
+and mouth, in distances between those."""
+
+
+def roll_degrees(keypoints: Float[np.ndarray, "k 2"]) -> float:
+    """Returns the angle of the line through the eyes; 0 where one is unseen."""
+    across, down = (keypoints[LEFT_EYE] - keypoints[RIGHT_EYE]).tolist()
+    if not np.isfinite([across, down]).all() or across == down == 0:
+        return 0.0
+    return float(np.rad2deg(np.arctan2(down, across)))
+
+
+def limit_turn(keypoints: Float[np.ndarray, "k 2"], least: float) -> np.ndarray:
+    """Turns a head back towards the camera until a generator knows such heads.
+
+    The eye and the mouth corner at the far side stay, the near ones move towards the
+    near ear, the nose follows, and the far ear is no longer seen. It does nothing to
+    heads that are turned less, and changes little beside them.
+
+    Args:
+        keypoints: x y in pixels of the frame, in any orientation; NaN = not seen.
+            Without eyes, nose and mouth nothing is done.
+        least: Distance between the eyes, in distances from the eyes to the mouth: 1 of
+            a frontal face, 0 in profile. 0 = no limit.
+
+    Returns:
+        A new array.
+    """
+    limited = np.array(keypoints, np.float64)
+    needed = [NOSE, LEFT_EYE, RIGHT_EYE, LEFT_MOUTH, RIGHT_MOUTH]
+    if not least or not np.isfinite(limited[needed]).all():
+        return limited
+    eyes = limited[[LEFT_EYE, RIGHT_EYE]].mean(0)
+    down = limited[[LEFT_MOUTH, RIGHT_MOUTH]].mean(0) - eyes
+    unit = np.hypot(*down)
+    if unit == 0:
+        return limited
+    across = np.array([down[1], -down[0]]) / unit  # Towards the subject's left.
+    is_left_far = (limited[NOSE] - eyes) @ across > 0
+    turned = (limited[LEFT_EYE] - limited[RIGHT_EYE]) @ across < least * unit
+    for left, right, width in (
+        (LEFT_EYE, RIGHT_EYE, least),
+        (LEFT_MOUTH, RIGHT_MOUTH, MOUTH_WIDTH * least),
+    ):
+        missing = width * unit - (limited[left] - limited[right]) @ across
+        if missing > 0:
+            near, sign = (right, -1) if is_left_far else (left, 1)
+            limited[near] += sign * missing * across
+    eyes = limited[[LEFT_EYE, RIGHT_EYE]].mean(0)
+    reach = NOSE_REACH * np.sqrt(1 - min(least, 1) ** 2) * unit
+    aside = (limited[NOSE] - eyes) @ across
+    limited[NOSE] += (np.clip(aside, -reach, reach) - aside) * across
+    if turned:
+        limited[LEFT_EAR if is_left_far else RIGHT_EAR] = np.nan
+    return limited
