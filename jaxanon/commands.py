@@ -1,25 +1,11 @@
 """What each command does: loads what it needs once, then goes file by file."""
 
 import json
-import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from jaxanon import console, runtime
+from jaxanon import console, loading, runtime
 from jaxanon.errors import ConfigError
-
-
-class _Tools(NamedTuple):
-    """What is loaded once for all files."""
-
-    weights: Any
-    detector: Any
-    keypointer: Any
-    glance: Any
-    """A quicker detector for most frames of a video; None = the same one."""
-    options: Any
-    key: Any
-    device: str
 
 
 def _anonymize(args: Any) -> int:
@@ -31,7 +17,7 @@ def _anonymize(args: Any) -> int:
     tools = given = None
     if planned.jobs:
         given = _read_detections(args)
-        tools = _load_tools(
+        tools = loading.load(
             args, is_detecting=given is None, has_video=_has_video(planned)
         )
     is_complete = False
@@ -89,7 +75,7 @@ def _detect(args: Any) -> int:
     told = _console(args)
     tools, found = None, {}
     if planned.jobs:
-        tools = _load_tools(args, is_painting=False, has_video=_has_video(planned))
+        tools = loading.load(args, is_painting=False, has_video=_has_video(planned))
 
     def do(job, advance):
         entry = _detect_one(args, tools, job, advance)
@@ -157,7 +143,7 @@ def _demo(args: Any) -> int:
     from jaxanon import demo
 
     told = _console(args)
-    tools = _load_tools(args)
+    tools = loading.load(args)
     report = demo.run(
         Path(args.out),
         key=tools.key,
@@ -192,7 +178,7 @@ def _convert(args: Any) -> int:
 def _live(args: Any) -> int:
     from jaxanon import clips
 
-    tools = _load_tools(args, has_video=True)
+    tools = loading.load(args, has_video=True)
     return clips.live(
         args.input,
         args.out,
@@ -216,58 +202,8 @@ BY_NAME = {
 }
 
 
-def _load_tools(
-    args: Any,
-    *,
-    is_detecting: bool = True,
-    is_painting: bool = True,
-    has_video: bool = False,
-) -> _Tools:
-    """Starts the device and loads what this run needs, and no more."""
-    device = runtime.start(args.device)
-    from jaxanon import detect, files, paint, pipeline, weights
-
-    options = _options(args)
-    generates = options.mode == "generate"
-    generator = keypointer = detector = glance = None
-    if generates and is_painting:
-        generator = pipeline.to_device(weights.load(args.weights))
-        if generator.kind == "keypointer":
-            raise ConfigError(f"--weights {args.weights}: not a generator's.")
-    if is_detecting:
-        name = args.detector
-        if name == "centerface" and not device.startswith("cpu"):
-            name = "centerface_jax"
-        detector = detect.make(name)
-        if has_video and args.detector == "centerface":
-            # Half size finds what fills the frame, which is where a miss hurts most.
-            glance = detect.make(name, factors=(1.0, 0.5))
-        if generates:
-            keypointer = pipeline.to_device(weights.load("keypointer"))
-    if generator and detector:
-        # Detection leaves Python idle: meanwhile the networks are compiled.
-        threading.Thread(
-            target=paint.warm_up,
-            args=(generator, keypointer),
-            kwargs={
-                "batch_size": options.batch_size,
-                "match_border": options.match_border,
-            },
-        ).start()
-    key = files.base_key(getattr(args, "seed", None))
-    return _Tools(generator, detector, keypointer, glance, options, key, device)
-
-
 def _has_video(planned: Any) -> bool:
     return any(job.kind == "video" for job in planned.jobs)
-
-
-def _options(args: Any) -> Any:
-    from jaxanon import pipeline
-
-    names = ("mode", "score", "mask_scale", "keypoints", "truncation")
-    given = {name: getattr(args, name, None) for name in names}
-    return pipeline.Options(**{k: v for k, v in given.items() if v is not None})
 
 
 def _video_options(args: Any) -> Any:

@@ -7,13 +7,11 @@ Equal contents make equal bytes, so the hash of a file names the network.
 
 import contextlib
 import dataclasses
-import difflib
 import hashlib
 import importlib
 import json
 import os
 import secrets
-import typing
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from jaxanon import fields
 from jaxanon.errors import ConfigError, WeightsError
 
 VERSION = "1"
@@ -201,53 +200,14 @@ def _read_metadata(metadata: Mapping[str, str]) -> tuple[str, Any, dict[str, Any
     if metadata["version"] != VERSION:
         raise WeightsError(f"layout {metadata['version']!r} is not {VERSION!r}")
     try:
-        fields = json.loads(metadata["config"])
+        values = json.loads(metadata["config"])
         provenance = json.loads(metadata["provenance"])
     except ValueError as error:
         raise WeightsError(f"metadata is not JSON: {error}") from error
-    if not isinstance(fields, dict) or not isinstance(provenance, dict):
+    if not isinstance(values, dict) or not isinstance(provenance, dict):
         raise WeightsError("config and provenance must be JSON objects")
-    config = _make_config(_model(metadata["kind"])[0], fields)
+    config = fields.make(_model(metadata["kind"])[0], values)
     return metadata["kind"], config, provenance
-
-
-def _make_config(config_class: type, fields: Mapping[str, Any]) -> Any:
-    """Builds a config from JSON; absent fields keep their defaults."""
-    hints = typing.get_type_hints(config_class)
-    known = {f.name: hints[f.name] for f in dataclasses.fields(config_class) if f.init}
-    values = {}
-    for name, value in fields.items():
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f", perhaps {nearest[0]!r} is meant" if nearest else ""
-            raise WeightsError(f"unknown config field {name!r}{hint}")
-        if isinstance(value, list):
-            value = tuple(value)
-        if not _fits(value, known[name]):
-            raise WeightsError(f"config field {name!r} cannot be {value!r}")
-        values[name] = value
-    try:
-        return config_class(**values)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"config cannot be used: {error}") from error
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Says whether a JSON value has the type of a config field."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if len(args) == 2 and args[1] is ...:
-            args = (args[0],) * len(value)
-        return len(args) == len(value) and all(map(_fits, value, args))
-    if args:  # A union.
-        return any(_fits(value, arg) for arg in args)
-    if hint is float:
-        return type(value) in (int, float)
-    return type(value) is hint
 
 
 def _check_shapes(kind: str, config: Any, tensors: Mapping[str, np.ndarray]) -> None:

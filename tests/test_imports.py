@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors"},
-    {"types", "runtime", "torch_pickle", "seeds"},
+    {"types", "runtime", "torch_pickle", "seeds", "fields"},
     {"ops", "pose"},
     {"align", "blend", "redact", "models", "objectives", "detect", "regions"},
     {"weights", "media", "association", "metrics"},
@@ -21,7 +21,7 @@ LAYERS = [
     {"stages", "frames", "inputs", "manifest", "live", "resume", "epilogs"},
     {"hide"},
     {"files", "clips"},
-    {"info", "demo", "console", "arguments"},
+    {"info", "demo", "console", "arguments", "loading"},
     {"commands"},
     {"cli"},
     {"__main__"},

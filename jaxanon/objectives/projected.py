@@ -43,6 +43,7 @@ def make(
             seen = Critic(
                 lambda images: critic.scores(project(images)),
                 lambda images: critic.features(project(images)),
+                lambda images: critic.by_part(project(images)),
             )
             return part(seen, samples, key, step)
 

@@ -239,3 +239,14 @@ def test_hinge_is_the_mean_over_the_parts_of_a_picture():
     np.testing.assert_allclose(loss, [1.0])  # Parts 0 and 3: (2 x 1 + 2 x 0) / 2.
     loss, _ = made.generator(critic, samples, jax.random.key(0), 0)
     np.testing.assert_allclose(loss, [1.5])
+
+
+def test_projected_keeps_the_parts_of_its_critic():
+    seen = []
+    critic = objectives.Critic(
+        lambda images: images.mean((1, 2, 3)),
+        parts=lambda images: (seen.append(images), images.mean((1, 3)))[1],
+    )
+    samples = objectives.Samples(*(jnp.ones((2, 8, 8, 3)),) * 2, jnp.ones((2, 8, 8, 1)))
+    objectives.make("projected").generator(critic, samples, jax.random.key(0), 0)
+    assert len(seen) == 1
