@@ -47,6 +47,7 @@ def prepare(photos: Path, out: Path, arguments: argparse.Namespace) -> tuple[int
     detector = detect.make("centerface")
     keypointer = weights.load("keypointer") if "keypointer" in weights.names() else None
     with open(out / JOURNAL, "a") as journal:
+        journal.write("\n")  # The last line may have been cut short.
         if not done:
             journal.write(json.dumps({"settings": settings}) + "\n")
         for file in tqdm(files, unit="photo", mininterval=0.5):

@@ -1,6 +1,7 @@
 """``train.prepare``: photos of anybody become a set that the trainer opens."""
 
 import argparse
+import json
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -58,6 +59,8 @@ def test_a_stopped_run_goes_on_where_it_was(photos, tmp_path):
     with open(begun / prepare.JOURNAL, "a") as journal:
         journal.write('{"photo": "c.jpg", "fac')  # Cut short in the middle of a line.
     run(photos, begun)
+    lines = (begun / prepare.JOURNAL).read_text().splitlines()
+    assert json.loads(lines[-1])["photo"] == "c.jpg"
 
     def contents(folder):
         return {
