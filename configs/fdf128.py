@@ -14,9 +14,11 @@ from train.config import DataConfig, TrainConfig
 
 def get_config() -> TrainConfig:
     """Returns the experiment."""
+    config = faces128.get_config()
     return dataclasses.replace(
-        faces128.get_config(),
+        config,
         name="fdf128",
+        generator=dataclasses.replace(config.generator, turn=0.0),  # It has profiles.
         data=DataConfig(path="data/records/fdf/128/1.0.0", resident=False, threads=16),
         images=40_000_000,
     )
