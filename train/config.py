@@ -115,6 +115,9 @@ class TrainConfig:
     of another person, and not with a draw from the prior: z means the same wherever
     it comes from (Park et al. 2020, Swapping autoencoder). Inference then draws from
     what the posteriors add up to."""
+    swap_weight: float = 1.0
+    """Weight of the generator's part of ``objective`` on those faces: nothing but the
+    discriminator holds them together, and it can be cheated."""
     exposure: float = 0.0
     """How much the light and colour of what the encoder sees are changed at random, as
     a standard deviation: z then leaves them to the surroundings."""

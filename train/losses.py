@@ -132,6 +132,9 @@ def _generator_loss(config: TrainConfig) -> Callable:
         if adversarial is not None:
             critic = bind_critic(config, params, batch)
             terms, metrics = adversarial.generator(critic, samples, batch.key, step)
+            if config.swap:
+                is_own = jnp.arange(len(terms)) % stride(config) == 0
+                terms = jnp.where(is_own, terms, config.swap_weight * terms)
             total = terms.mean()
             metrics = metrics | {"adversarial_loss": total}
         if reconstruction is not None:

@@ -101,6 +101,33 @@ def test_swapped_faces_get_the_z_of_the_encoded_one_before(tiny, monkeypatch):
     assert not np.isclose(z[::2], batch.noise[::2]).all()
 
 
+def test_adversary_of_swapped_faces_has_a_weight_of_its_own(tiny, monkeypatch):
+    def discriminate(config, params, images, condition):
+        del config, params, condition
+        return images.mean((1, 2, 3))[:, None], [images]
+
+    monkeypatch.setattr(models, "discriminate", discriminate)
+    config = dataclasses.replace(
+        tiny, posterior=0.5, swap=True, objective="hinge", reconstruction=()
+    )
+    batch = draw_batch(config)
+    batch = batch._replace(crops=batch.crops._replace(mask=batch.crops.mask * 0 + 1))
+    zero = np.zeros(0)
+
+    def slopes(weight):
+        losses_ = losses.make_losses(dataclasses.replace(config, swap_weight=weight))
+        return jax.grad(
+            lambda faces: losses_.generator(
+                losses.Painted(faces, None, np.zeros(1), zero), {}, batch, 0
+            )[0]
+        )(batch.crops.image * 0)
+
+    whole, third = slopes(1.0), slopes(0.3)
+    assert np.abs(whole).min() > 0
+    np.testing.assert_allclose(third[::2], whole[::2])
+    np.testing.assert_allclose(third[1::2], 0.3 * whole[1::2], rtol=1e-5)
+
+
 def test_encoder_does_not_learn_the_light_it_sees(tiny, monkeypatch):
     config = dataclasses.replace(tiny, posterior=1.0, objective=())
     begin, batch = blank_state(config), draw_batch(config)
