@@ -54,7 +54,12 @@ def match_border(
     # Both sides are seen best, and their means lie closest, on the border itself.
     near = (4 * known * painted / jnp.square(known + painted + 1e-3)) ** 4
     size = jnp.square(gap).mean(-1, keepdims=True) / tolerance**2
-    return faces + filters.fill(gap, near / (1 + jnp.square(size)))
+    weight = near / (1 + jnp.square(size))
+    # What is spread is smooth: half the size is a third of the work.
+    coarse = filters.halve(weight)
+    gap = filters.halve(gap * weight) / jnp.maximum(coarse, 1e-6)
+    spread = filters.fill(gap, coarse)
+    return faces + jax.image.resize(spread, faces.shape, "linear")
 
 
 def soften(

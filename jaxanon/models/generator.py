@@ -93,7 +93,8 @@ class Generator(nn.Module):
         x = layers.Conv(12 * config.patch**2, 1, dtype=dtype, name="fine")(x)
         x = layers.leaky_relu(layers.pixel_shuffle(x, config.patch))
         x = layers.smooth(x.astype(jnp.float32))
-        return layers.Conv(3, gain=0.5, name="to_rgb")(x)
+        thin = layers.convolve_thin
+        return layers.Conv(3, gain=0.5, convolve=thin, name="to_rgb")(x)
 
     def style(
         self,

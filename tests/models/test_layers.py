@@ -29,3 +29,12 @@ def test_smooth_is_its_own_transpose_at_any_order_and_under_vmap():
 def test_upsample_doubles():
     assert layers.upsample(X).shape == (2, 8, 12, 3)
     np.testing.assert_allclose(layers.upsample(jnp.ones((1, 2, 2, 1))), 1)
+
+
+def test_thin_convolution_is_one():
+    x = jax.random.normal(jax.random.key(0), (2, 5, 6, 4))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 4, 3))
+    expected = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(layers.convolve_thin(x, kernel), expected, atol=1e-5)
