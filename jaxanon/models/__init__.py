@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxanon.models import generator as _unet
 from jaxanon.models.discriminator import (
     Discriminator,
     Encoder,
@@ -85,7 +86,9 @@ def generate(
 
 def prepare(kind: str, params: Params) -> Params:
     """Rearranges parameters for a CPU, where their network has something to gain."""
-    return _published().prepare(params) if kind == "deepprivacy_v1" else params
+    if kind == "deepprivacy_v1":
+        return _published().prepare(params)
+    return _unet.prepare(params) if kind == "unet" else params
 
 
 def sample_latent(

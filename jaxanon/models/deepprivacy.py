@@ -23,9 +23,6 @@ from jaxtyping import Array, Float
 from jaxanon.models import layers, winograd
 from jaxanon.types import FDF_KEYPOINTS, KEYPOINTS, Condition
 
-PREPARED = "transformed"
-"""The name of a kernel that `prepare` has transformed."""
-
 MANY_CHANNELS = 128
 FINE_ENOUGH = 32
 """Channels and side of the grid from which a transformed kernel is faster."""
@@ -93,7 +90,7 @@ def _prepare(name: str, layer: Mapping[str, Any]) -> Mapping[str, Any]:
     if int(name.split("_")[1]) < FINE_ENOUGH:
         return layer
     bias = layer["conv"]["bias"]
-    return {"conv": {PREPARED: winograd.transform(kernel), "bias": bias}}
+    return {"conv": {layers.PREPARED: winograd.transform(kernel), "bias": bias}}
 
 
 def one_hot_maps(
@@ -133,8 +130,8 @@ class EqualizedConv(nn.Module):
         shape = (self.kernel, self.kernel, sum(channels), self.width)
         gain = math.sqrt(2 / math.prod(shape[:3]))
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        if self.has_variable("params", PREPARED):
-            kernel = self.get_variable("params", PREPARED).astype(self.dtype)
+        if self.has_variable("params", layers.PREPARED):
+            kernel = self.get_variable("params", layers.PREPARED).astype(self.dtype)
             x = winograd.convolve(inputs[0].astype(self.dtype), kernel)
             return x * gain + bias.astype(self.dtype)
         kernel = self.param("kernel", nn.initializers.normal(1.0), shape)

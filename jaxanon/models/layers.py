@@ -7,6 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxanon.models import winograd
+
+PREPARED = "transformed"
+"""The name of a kernel that is ready for ``winograd.convolve``."""
+
 SLOPE = 0.2
 """Of the leaky rectifier, as in DeepPrivacy and StyleGAN."""
 
@@ -131,6 +136,10 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
         """Convolves with stride 1 and zero padding that keeps the size."""
+        if self.has_variable("params", PREPARED):
+            kernel = self.get_variable("params", PREPARED).astype(self.dtype)
+            bias = self.get_variable("params", "bias").astype(self.dtype)
+            return winograd.convolve(x.astype(self.dtype), kernel) + bias
         scale = max(2.0 * self.gain**2, 1e-12)
         return nn.Conv(
             self.width,
