@@ -3,7 +3,7 @@
 The recipe of faces128 at a size and a length for a CPU.
 
 Command: python -m train --config configs/faces128_preview.py --workdir runs/preview
-Hardware: 2 CPU cores, 8 to 18 images/s. Time: two hours. Score: the shipped weights
+Hardware: 2 CPU cores, 8 to 16 images/s. Time: two hours. Score: the shipped weights
 took more runs, see benchmarks/TRAINING.md; this recipe from scratch: not run yet.
 """
 

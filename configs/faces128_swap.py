@@ -6,8 +6,8 @@ Hair and beards of z learn to fit what is around the face.
 
 Command: python -m train --config configs/faces128_swap.py --workdir runs/faces128_swap
 Hardware: as faces128, whose workdir it begins from (``init_from``). Time and score: at
-this size not run yet. At the size of faces128_preview it made the shipped weights, in
-38,400 images: see benchmarks/TRAINING.md.
+this size not run yet. At the size of faces128_preview it made one half of the mean that
+ships, in 33,696 images: see benchmarks/TRAINING.md.
 """
 
 import dataclasses
