@@ -38,8 +38,8 @@ class GeneratorConfig:
 
 
 MANY_CHANNELS = 64
-COARSEST_LEVEL = 2
-"""Channels from which, and the level up to which, a transformed kernel is faster."""
+COARSEST_LEVEL = 1
+"""Channels from which, and the level up to which, a transformed kernel costs less."""
 
 
 def prepare(params: Mapping[str, Any]) -> dict[str, Any]:

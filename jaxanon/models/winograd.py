@@ -19,8 +19,11 @@ _KERNEL = np.array(
 
 def transform(
     kernel: Float[Array, "3 3 c d"] | Float[np.ndarray, "3 3 c d"],
-) -> Float[Array, "4 4 c d"]:
-    """Transforms a kernel, once for many convolutions."""
+) -> Float[Array, "4 4 c d"] | Float[np.ndarray, "4 4 c d"]:
+    """Transforms a kernel, once for many convolutions; on the host, if it is there."""
+    if isinstance(kernel, np.ndarray):
+        rows = np.tensordot(_KERNEL, kernel, (1, 0))
+        return np.moveaxis(np.tensordot(_KERNEL, rows, (1, 1)), 0, 1)
     return jnp.einsum("ui,vj,ijcd->uvcd", _KERNEL, _KERNEL, kernel)
 
 

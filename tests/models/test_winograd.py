@@ -18,6 +18,8 @@ def test_equals_the_plain_convolution(shape):
     x, kernel = draw(0, b, h, w, c), draw(1, 3, 3, c, d)
     fast = winograd.convolve(x, winograd.transform(kernel))
     np.testing.assert_allclose(fast, deepprivacy.convolve(x, kernel), atol=1e-4)
+    on_host = winograd.transform(np.asarray(kernel))
+    np.testing.assert_allclose(on_host, winograd.transform(kernel), atol=1e-6)
 
 
 def test_is_linear_and_has_the_gradient_of_the_plain_one():
