@@ -35,7 +35,7 @@ def match_border(
     the mean of the painted ones; the difference is spread smoothly over the face.
 
     Args:
-        faces: What the generator painted, in about [-1, 1].
+        faces: What the generator painted, in about [-1, 1], of even height and width.
         crops: What it was painted for.
         reach: Gaussian radius of "nearby", in crop sides, at least a pixel; wider ones
             see edges beside the border, hair against sky, and draw a halo along it.

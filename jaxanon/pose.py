@@ -5,9 +5,8 @@ from jaxtyping import Float
 
 from jaxanon.types import KEYPOINTS
 
-NOSE, LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR = range(5)
-LEFT_MOUTH, RIGHT_MOUTH = (
-    KEYPOINTS.index(f"{side}_mouth") for side in ("left", "right")
+NOSE, LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR, LEFT_MOUTH, RIGHT_MOUTH = (
+    KEYPOINTS.index(name) for name in KEYPOINTS if not name.endswith("shoulder")
 )
 
 MOUTH_WIDTH = 0.8

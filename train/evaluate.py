@@ -150,10 +150,9 @@ def measure(
         rows["reidentified"] = [
             np.where(np.isfinite(s), s >= values["threshold"], np.nan) for s in scores
         ]
-        sources = np.array([str(fact.get("source", "")) for fact in facts])
         rows["reidentified_floor"] = [
             reidentification.stranger_rates(
-                originals, people, sources, at=values["threshold"]
+                originals, people, name_sources(facts), at=values["threshold"]
             )
         ]
     tables = {name: np.stack(list(row)) for name, row in rows.items()}
@@ -171,6 +170,11 @@ def name_people(facts: list[dict[str, Any]]) -> np.ndarray:
     return np.array([numbers[name] for name in names])
 
 
+def name_sources(facts: list[dict[str, Any]]) -> np.ndarray:
+    """Names the collection of each face; "" where it is not known."""
+    return np.array([str(fact.get("source", "")) for fact in facts])
+
+
 def summarize(tables: dict[str, np.ndarray]) -> dict[str, float]:
     """Takes the median of keypoint errors and the mean of all else, where known."""
     values = {}
@@ -186,7 +190,7 @@ def by_source(
     tables: dict[str, np.ndarray], facts: list[dict[str, Any]]
 ) -> dict[str, dict[str, float]]:
     """Summarises the faces of each source by themselves."""
-    sources = np.array([str(fact.get("source", "")) for fact in facts])
+    sources = name_sources(facts)
     result = {}
     for source in sorted(set(sources) - {""}):
         its = sources == source
