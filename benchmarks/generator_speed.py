@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxanon import models, runtime, weights
-from jaxanon.models.deepprivacy import DeepPrivacyConfig, one_hot_maps
+from jaxanon.models.generators.deepprivacy_v1 import DeepPrivacyConfig, one_hot_maps
 from jaxanon.types import Condition
 
 

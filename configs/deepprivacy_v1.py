@@ -13,7 +13,7 @@ Command: python -m train --config configs/deepprivacy_v1.py --workdir runs/dp1
 Hardware: one GPU with 40 GB. Time and score: not run yet.
 """
 
-from jaxanon.models.deepprivacy import DeepPrivacyConfig
+from jaxanon.models.generators.deepprivacy_v1 import DeepPrivacyConfig
 from train.config import AugmentConfig, DataConfig, OptimizerConfig, TrainConfig
 
 

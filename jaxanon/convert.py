@@ -1,7 +1,8 @@
 """Turns the published DeepPrivacy checkpoints into a weights file.
 
 The generator of 2019 circulates under two sets of names: those of its first release
-and those of the 2020 code. Both are the same network as ``models.deepprivacy``.
+and those of the 2020 code. Both are the network of
+``models.generators.deepprivacy_v1``.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import numpy as np
 
 from jaxanon import weights
 from jaxanon.errors import WeightsError
-from jaxanon.models.deepprivacy import DeepPrivacyConfig
+from jaxanon.models.generators.deepprivacy_v1 import DeepPrivacyConfig
 from jaxanon.torch_pickle import read_torch
 from jaxanon.types import FDF_KEYPOINTS
 

@@ -22,7 +22,7 @@ from jaxanon.types import KEYPOINTS, Detections
 from jaxanon.weights import Weights
 
 MODES = ("generate", "black", "blur", "pixelate")
-POSE = tuple(name for name in KEYPOINTS if "mouth" not in name)
+POSE = tuple(name for name in KEYPOINTS if not name.endswith(("mouth", "lip")))
 
 
 def _check_choice(name: str, value, choices) -> None:

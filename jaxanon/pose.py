@@ -5,9 +5,17 @@ from jaxtyping import Float
 
 from jaxanon.types import KEYPOINTS
 
-NOSE, LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR, LEFT_MOUTH, RIGHT_MOUTH = (
-    KEYPOINTS.index(name) for name in KEYPOINTS if not name.endswith("shoulder")
-)
+(
+    NOSE,
+    LEFT_EYE,
+    RIGHT_EYE,
+    LEFT_EAR,
+    RIGHT_EAR,
+    LEFT_MOUTH,
+    RIGHT_MOUTH,
+    UPPER_LIP,
+    LOWER_LIP,
+) = (KEYPOINTS.index(name) for name in KEYPOINTS if not name.endswith("shoulder"))
 
 MOUTH_WIDTH = 0.8
 """Of a frontal face, in distances between its eyes."""
@@ -15,6 +23,37 @@ MOUTH_WIDTH = 0.8
 NOSE_REACH = 0.46
 """How far the nose of a head in profile is from the line between the middles of eyes
 and mouth, in distances between those."""
+
+
+INNER = [NOSE, LEFT_EYE, RIGHT_EYE, LEFT_MOUTH, RIGHT_MOUTH, UPPER_LIP, LOWER_LIP]
+"""What is known of every face that may be a donor."""
+
+
+def shape_of_face(keypoints: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "10"]:
+    """Describes how a head is held and its mouth opened, whatever its place and size.
+
+    Args:
+        keypoints: x y in any unit; nose, eyes and mouth corners known, lips NaN or 0
+            where they are not.
+
+    Returns:
+        Places in the frame that eyes and mouth span, weighed so that 0.1 is a change
+        that one sees; far away where the points are degenerate.
+    """
+    points = np.asarray(keypoints, np.float64)
+    eyes = points[[LEFT_EYE, RIGHT_EYE]].mean(0)
+    down = points[[LEFT_MOUTH, RIGHT_MOUTH]].mean(0) - eyes
+    unit = np.hypot(*down)
+    if not unit > 0:
+        return np.full(10, 1e3)
+    down = down / unit
+    frame = np.stack([[down[1], -down[0]], down])
+    inner = [NOSE, LEFT_EYE, RIGHT_EYE, LEFT_MOUTH, RIGHT_MOUTH]
+    places = (points[inner] - eyes) @ frame.T / unit
+    gap = (points[LOWER_LIP] - points[UPPER_LIP]) @ frame.T / unit
+    gap = np.where(np.isfinite(gap), gap, 0)
+    # One of the eyes and one of the mouth corners follow from the other.
+    return np.concatenate([places[0], places[1], places[3], places[4], 1.5 * gap])
 
 
 def roll_degrees(keypoints: Float[np.ndarray, "k 2"]) -> float:

@@ -8,6 +8,7 @@ pixels ``x0 y0 x1 y1``; pixel ``i`` covers ``[i, i + 1)``.
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 KEYPOINTS = (
@@ -20,13 +21,16 @@ KEYPOINTS = (
     "right_shoulder",
     "left_mouth",
     "right_mouth",
+    "upper_lip",
+    "lower_lip",
 )
-"""Left and right are the subject's: a frontal face has its left eye at larger x."""
+"""Left and right are the subject's: a frontal face has its left eye at larger x. The
+mouth's points are its corners, the lips' the middles of their inner edges."""
 
 FDF_KEYPOINTS = KEYPOINTS[:7]
 """DeepPrivacy's and the FDF dataset's set, in COCO order."""
 
-MIRROR = (0, 2, 1, 4, 3, 6, 5, 8, 7)
+MIRROR = (0, 2, 1, 4, 3, 6, 5, 8, 7, 9, 10)
 """The order of KEYPOINTS in a mirrored picture."""
 
 
@@ -38,7 +42,7 @@ class Detections(NamedTuple):
     scores: np.ndarray
     """float32 [n], detector confidence in [0, 1]."""
     keypoints: np.ndarray
-    """float32 [n 9 2], x y in frame pixels, in KEYPOINTS order; NaN = not seen."""
+    """float32 [n 11 2], x y in frame pixels, in KEYPOINTS order; NaN = not seen."""
 
 
 class Crops(NamedTuple):
@@ -67,3 +71,23 @@ class Condition(NamedTuple):
     """[b k 2]."""
     visible: jax.Array
     """[b k]."""
+
+
+class Donor(NamedTuple):
+    """Pictures of people whose faces may be shown, one for each crop."""
+
+    image: jax.Array
+    """[b s s 3] in [-1, 1]."""
+    keypoints: jax.Array
+    """[b k 2], x y in sides of the picture; those of ``pose.INNER`` are all known."""
+
+
+def empty_condition(batch: int, resolution: int) -> Condition:
+    """Makes a condition of zeros, to initialise or compile a network with."""
+    size = (batch, resolution, resolution)
+    return Condition(
+        image=jnp.zeros((*size, 3)),
+        mask=jnp.zeros((*size, 1)),
+        keypoints=jnp.zeros((batch, len(KEYPOINTS), 2)),
+        visible=jnp.zeros((batch, len(KEYPOINTS))),
+    )

@@ -24,24 +24,23 @@ from safetensors import SafetensorError
 
 from jaxanon import fields
 from jaxanon.errors import ConfigError, WeightsError
+from jaxanon.models import generators
 
 VERSION = "1"
 SUFFIX = ".safetensors"
 ASSETS = Path(str(resources.files("jaxanon") / "assets"))
 
-KINDS = {
-    "unet": ("jaxanon.models", "GeneratorConfig", "init_generator"),
-    "deepprivacy_v1": ("jaxanon.models.deepprivacy", "DeepPrivacyConfig", "init"),
+OTHERS = {
     "keypointer": ("jaxanon.models.keypointer", "KeypointerConfig", "init"),
 }
-"""Of each kind: its module, its config class and the function that draws params."""
+"""Kinds that are no generators: module, config class, function that draws params."""
 
 
 class Weights(NamedTuple):
     """A network that is ready to use."""
 
     kind: str
-    """Which network; see ``KINDS``."""
+    """Which network: a generator's, or one of ``OTHERS``."""
     config: Any
     """The frozen dataclass of that kind."""
     params: dict[str, Any]
@@ -103,7 +102,7 @@ def save(
 
     Args:
         path: where to; an existing file is replaced.
-        kind: which network; see ``KINDS``.
+        kind: which network.
         config: the dataclass of that kind.
         params: nested dict of arrays.
         provenance: anything that JSON can hold.
@@ -186,9 +185,12 @@ def _named(path: str | os.PathLike[str]):
 
 def _model(kind: str) -> tuple[type, Callable]:
     """Finds the config class of a kind and the function that makes its params."""
-    if kind not in KINDS:
-        raise WeightsError(f"unknown kind {kind!r}, not one of {', '.join(KINDS)}")
-    module_name, config_name, init_name = KINDS[kind]
+    if kind in generators.names():
+        return generators.config_class(kind), generators.find(kind).init
+    if kind not in OTHERS:
+        known = ", ".join((*generators.names(), *OTHERS))
+        raise WeightsError(f"unknown kind {kind!r}, not one of {known}")
+    module_name, config_name, init_name = OTHERS[kind]
     module = importlib.import_module(module_name)
     return getattr(module, config_name), getattr(module, init_name)
 

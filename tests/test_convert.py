@@ -15,8 +15,8 @@ import pytest
 
 from jaxanon import convert, weights
 from jaxanon.errors import WeightsError
-from jaxanon.models import deepprivacy
-from jaxanon.models.deepprivacy import DeepPrivacyConfig
+from jaxanon.models.generators import deepprivacy_v1 as deepprivacy
+from jaxanon.models.generators.deepprivacy_v1 import DeepPrivacyConfig
 from jaxanon.torch_pickle import LEGACY_MAGIC, LEGACY_PROTOCOL, read_torch
 from jaxanon.types import Condition
 

@@ -9,8 +9,8 @@ import safetensors.numpy
 
 from jaxanon import weights
 from jaxanon.errors import WeightsError
-from jaxanon.models import deepprivacy
-from jaxanon.models.deepprivacy import DeepPrivacyConfig
+from jaxanon.models.generators import deepprivacy_v1 as deepprivacy
+from jaxanon.models.generators.deepprivacy_v1 import DeepPrivacyConfig
 
 CONFIG = DeepPrivacyConfig(resolution=8, width=8, latent_channels=2)
 KIND = "deepprivacy_v1"

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxanon import pipeline
 from jaxanon.detect import passes
+from jaxanon.ops import filters
 from jaxanon.types import KEYPOINTS, MIRROR, Crops
 from train.config import AugmentConfig
 from train.faces import Faces
@@ -31,7 +32,7 @@ NOTHING = AugmentConfig(
 )
 """What validation faces get."""
 
-MOUTH = np.array([name.endswith("mouth") for name in KEYPOINTS])
+MOUTH = np.array([name.endswith(("mouth", "lip")) for name in KEYPOINTS])
 
 
 def augment(
@@ -55,13 +56,15 @@ def augment(
 def _augment_one(
     key: jax.Array, face: Faces, config: AugmentConfig, keypoint_score: float
 ) -> Crops:
-    key_mirror, key_mask, key_occlude, key_drop, key_noise = jax.random.split(key, 5)
+    _, key_mask, key_occlude, key_drop, key_noise = jax.random.split(key, 5)
     image = jnp.asarray(face.images, jnp.float32) / 127.5 - 1
     if config.darken:
         image = darken(jax.random.fold_in(key, 5), image, probability=config.darken)
+    if config.blur:
+        image = soften(jax.random.fold_in(key, 8), image, probability=config.blur)
     keypoints, scores = jnp.asarray(face.keypoints), jnp.asarray(face.scores)
     seen = (scores > 0) & (scores >= keypoint_score)
-    flip = jax.random.bernoulli(key_mirror, config.mirror)
+    flip = draw_flip(key, config)
     image, box, keypoints, seen = jax.tree.map(
         lambda mirrored, plain: jnp.where(flip, mirrored, plain),
         mirror(image, jnp.asarray(face.boxes), keypoints, seen),
@@ -84,6 +87,23 @@ def _augment_one(
         visible=visible,
         to_crop=jnp.eye(2, 3),
     )
+
+
+def draw_flip(key: jax.Array, config: AugmentConfig) -> Array:
+    """Says whether the face of an example's key is mirrored."""
+    return jax.random.bernoulli(jax.random.split(key, 5)[0], config.mirror)
+
+
+def soften(
+    key: PRNGKeyArray, image: Float[Array, "h w 3"], *, probability: float
+) -> Float[Array, "h w 3"]:
+    """Puts an image out of focus now and then, by up to 1.4 pixels of 128."""
+    key_use, key_mix = jax.random.split(key)
+    # Between a sharp picture and a soft one lie all the others, nearly.
+    soft = filters.blur(image, sigma=1.4 * image.shape[1] / 128)
+    share = jax.random.uniform(key_mix, minval=0.2, maxval=1.0)
+    share = share * jax.random.bernoulli(key_use, probability)
+    return image + share * (soft - image)
 
 
 def mirror(

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxanon import models
 from jaxanon.errors import ConfigError
-from jaxanon.models.deepprivacy import DeepPrivacyConfig
+from jaxanon.models import generators
 from train.overrides import override as override
 
 
@@ -61,6 +61,8 @@ class AugmentConfig:
     """Standard deviation of the given keypoints, in crop sides."""
     darken: float = 0.0
     """Probability that the whole picture is made darker, down to a tenth."""
+    blur: float = 0.0
+    """Probability that the picture is out of focus."""
     cut: float = 0.0
     """Probability that the picture ends at a line, perhaps through the face, tossed
     twice: what is beyond is masked, as in a crop that leaves its photo."""
@@ -70,6 +72,25 @@ class AugmentConfig:
     """Probability of each transform of what the discriminator sees (ADA's p)."""
     transforms: tuple[str, ...] = ("colour", "translate", "cutout")
     """Which of them (DiffAugment's three)."""
+
+
+@dataclass(frozen=True)
+class DonorsConfig:
+    """Whose faces a painter of donors gets in training; other generators get none."""
+
+    nearest: int = 24
+    """Somebody else is drawn from so many whose heads are held most alike."""
+    tone: float = 0.7
+    """How much the colour of the face counts in that, beside how the head is held."""
+    pairs: float = 0.2
+    """Probability that a face's own donor is another photo of the person, where there
+    is one."""
+    mirror: float = 0.35
+    """Probability that a face's own donor is mirrored against it."""
+    jitter: float = 0.012
+    """Standard deviation of the keypoints of a face's own donor, in crop sides."""
+    light: float = 1.0
+    """How much the light of a face's own donor is changed."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +123,7 @@ class TrainConfig:
     posterior: float = 0.5
     """Share of the batch whose z comes from the encoder, so that reconstruction can be
     asked of the generator without making it ignore z: 1/n of it, 1 = all; 0 = a plain
-    conditional GAN."""
+    conditional GAN. Of a painter of donors, the share that gets its own face."""
     objective: Any = ("non_saturating", ("r1", {"gamma": 1.0, "every": 16}))
     """For ``jaxanon.objectives.make``: a name or a list of terms; on all faces. () =
     nothing adversarial: a variational autoencoder, and no discriminator is run."""
@@ -116,8 +137,9 @@ class TrainConfig:
     it comes from (Park et al. 2020, Swapping autoencoder). Inference then draws from
     what the posteriors add up to."""
     swap_weight: float = 1.0
-    """Weight of the generator's part of ``objective`` on those faces: nothing but the
-    discriminator holds them together, and it can be cheated."""
+    """Weight of the generator's part of ``objective`` on those faces, and on those that
+    get somebody else's donor: nothing but the discriminator holds them together, and
+    it can be cheated."""
     exposure: float = 0.0
     """How much the light and colour of what the encoder sees are changed at random, as
     a standard deviation: z then leaves them to the surroundings."""
@@ -133,6 +155,10 @@ class TrainConfig:
     different, and at some point worse, faces."""
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    donors: DonorsConfig = field(default_factory=DonorsConfig)
+    keep: float = 0.0
+    """Weight of how much of the inner face is not the donor's, of a painter of
+    donors: what it paints itself is never as sharp."""
     generator_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     discriminator_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     batch_size: int = 32
@@ -208,7 +234,7 @@ def check(config: TrainConfig, devices: int) -> None:
     resolution = config.generator.resolution
     for name in ("discriminator", "encoder"):
         other = getattr(config, name).resolution
-        if other != resolution and (name == "discriminator" or config.posterior):
+        if other != resolution and (name == "discriminator" or has_encoder(config)):
             raise ConfigError(
                 f"{name}.resolution is {other}, but generator.resolution is "
                 f"{resolution}: they must be equal."
@@ -217,16 +243,33 @@ def check(config: TrainConfig, devices: int) -> None:
         raise ConfigError(
             f"swap needs posterior 1/2, 1/3, ..., not {config.posterior}."
         )
-    shape = models.latent_shape(config.generator)
-    if config.posterior and shape != (config.encoder.latent_dim,):
-        raise ConfigError(
-            f"encoder.latent_dim {config.encoder.latent_dim} does not fit the "
-            f"generator's latent of shape {shape}: change it or set posterior=0."
-        )
+    if paints_donors(config):
+        _check_donors(config)
+    elif config.posterior:
+        _check_encoder(config)
     if not config.latent_spread > 0:
         raise ConfigError(f"latent_spread {config.latent_spread} is not above 0.")
     if config.dtype not in ("auto", "float32", "bfloat16"):
         raise ConfigError(f"dtype {config.dtype!r} is not auto, float32 or bfloat16.")
+
+
+def _check_donors(config: TrainConfig) -> None:
+    if not config.posterior or config.swap or config.latent or config.second:
+        raise ConfigError(
+            "A painter of donors needs posterior above 0, and neither swap nor latent "
+            "nor second."
+        )
+    if not config.data.resident:
+        raise ConfigError("A painter of donors needs data.resident.")
+
+
+def _check_encoder(config: TrainConfig) -> None:
+    shape = models.latent_shape(config.generator)
+    if shape != (config.encoder.latent_dim,):
+        raise ConfigError(
+            f"encoder.latent_dim {config.encoder.latent_dim} does not fit the "
+            f"generator's latent of shape {shape}: change it or set posterior=0."
+        )
 
 
 def stride(config: TrainConfig) -> int:
@@ -243,9 +286,19 @@ def stride(config: TrainConfig) -> int:
     return every
 
 
+def paints_donors(config: TrainConfig) -> bool:
+    """Says whether the generator paints from donors."""
+    return models.latent_kind(config.generator) == "donor"
+
+
+def has_encoder(config: TrainConfig) -> bool:
+    """Says whether some z come from an encoder."""
+    return bool(config.posterior) and not paints_donors(config)
+
+
 def draws_posterior(config: TrainConfig) -> bool:
     """Says whether every z that the generator sees comes from the encoder."""
-    return config.posterior == 1 or bool(config.posterior and config.swap)
+    return has_encoder(config) and (config.posterior == 1 or config.swap)
 
 
 def from_dict(config: Any, values: Mapping[str, Any]) -> Any:
@@ -259,8 +312,8 @@ def from_dict(config: Any, values: Mapping[str, Any]) -> Any:
         if not hasattr(config, name):
             raise ConfigError(f"Unknown field {name!r} of {type(config).__name__}.")
         old = getattr(config, name)
-        if isinstance(value, Mapping) and value.get("kind") == "deepprivacy_v1":
-            old = DeepPrivacyConfig()
+        if name == "generator":
+            old = generators.config_class(value["kind"])()
         if isinstance(value, Mapping) and value.get("kind") == "projected":
             old = models.ProjectedConfig()
         if dataclasses.is_dataclass(old):

@@ -6,7 +6,7 @@ devices or processes, so a resumed run sees exactly what it would have seen.
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,8 @@ class Dataset(NamedTuple):
     read: Callable[[int], Faces]
     licences: dict[str, int]
     """How many faces are under which licence."""
+    people: Sequence[str] = ()
+    """Who it is, where that is known."""
 
 
 def open_dataset(config: DataConfig, split: str, resolution: int) -> Dataset:
@@ -142,6 +144,7 @@ def _in_memory(face_set: FaceSet) -> Dataset:
         resident,
         lambda index: faces.take(resident, np.asarray(index)),
         dict(Counter(licences)),
+        face_set.people,
     )
 
 
@@ -159,7 +162,8 @@ def _open_packed(path: str, config: DataConfig, resolution: int) -> Dataset:
         shape = (n, resolution, factor, resolution, factor, 3)
         small = packed.images.reshape(shape).mean((2, 4), dtype=np.float32)
         packed = packed._replace(images=np.uint8(small + 0.5))
-    return _in_memory(FaceSet(packed, [str(licences[int(i)]) for i in kept]))
+    people = [face_set.people[int(i)] for i in kept] if face_set.people else []
+    return _in_memory(FaceSet(packed, [str(licences[int(i)]) for i in kept], people))
 
 
 def _open_records(

@@ -33,6 +33,8 @@ def draw_face(generator: np.random.Generator, resolution: int) -> Faces:
         "right_shoulder": (-1.5, 1.55),
         "left_mouth": (0.33 + turn, 0.55 - smile),
         "right_mouth": (-0.33 + turn, 0.55 - smile),
+        "upper_lip": (turn, 0.55),
+        "lower_lip": (turn, 0.55),
     }
     rotate = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     keypoints = np.array(list(places.values())) * radius @ rotate.T + centre
@@ -71,5 +73,5 @@ def draw_face(generator: np.random.Generator, resolution: int) -> Faces:
         np.clip(image, 0, 255).astype(np.uint8),
         box.astype(np.float32),
         keypoints.astype(np.float32),
-        np.ones(9, np.float32),
+        np.ones(11, np.float32),
     )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxanon.errors import ConfigError, MediaError
+from jaxanon.types import KEYPOINTS
 
 Array = np.ndarray | jax.Array
 
@@ -21,9 +22,9 @@ class Faces(NamedTuple):
     boxes: Array
     """float32 [n 4], x0 y0 x1 y1 of the face in crop sides."""
     keypoints: Array
-    """float32 [n 9 2], x y in crop sides, in KEYPOINTS order."""
+    """float32 [n 11 2], x y in crop sides, in KEYPOINTS order."""
     scores: Array
-    """float32 [n 9], certainty of the annotator; 0 = unknown."""
+    """float32 [n 11], certainty of the annotator; 0 = unknown."""
 
 
 class FaceSet(NamedTuple):
@@ -32,6 +33,8 @@ class FaceSet(NamedTuple):
     faces: Faces
     licences: Sequence[str]
     """One per face."""
+    people: Sequence[str] = ()
+    """Who it is, one per face, empty where unknown; or none at all."""
 
 
 def take(faces: Faces, index: Array) -> Faces:
@@ -63,13 +66,22 @@ def select_licences(licences: Sequence[str], wanted: Iterable[str]) -> np.ndarra
     return np.array(found)
 
 
+def join(sets: Sequence[FaceSet]) -> FaceSet:
+    """Joins sets of faces of one resolution, in order."""
+    faces = Faces(*map(np.concatenate, zip(*(s.faces for s in sets), strict=True)))
+    licences = [name for s in sets for name in s.licences]
+    people = [name for s in sets for name in s.people or [""] * len(s.licences)]
+    return FaceSet(faces, licences, people)
+
+
 def save(path: str | Path, face_set: FaceSet) -> None:
     """Writes a plain ``.npz``, by atomic rename."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
     with open(temporary, "wb") as file:
-        licences = np.array(face_set.licences)
-        np.savez(file, licences=licences, **face_set.faces._asdict())
+        licences, people = np.array(face_set.licences), np.array(face_set.people)
+        named = {"people": people} if len(people) else {}
+        np.savez(file, licences=licences, **named, **face_set.faces._asdict())
     temporary.replace(path)
 
 
@@ -82,18 +94,20 @@ def load(path: str | Path) -> FaceSet:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in (*Faces._fields, "licences")}
+            people = file["people"].tolist() if "people" in file else []
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise MediaError(f"{path} is not a file of packed faces: {error}.") from error
     licences = [str(name) for name in arrays.pop("licences")]
     faces = Faces(**arrays)
     check(faces, str(path))
-    return FaceSet(faces, licences)
+    return FaceSet(faces, licences, people)
 
 
 def check(faces: Faces, name: str) -> None:
     """Raises MediaError unless the arrays are what ``Faces`` says."""
     n, *size = faces.images.shape
-    shapes = ((n, *size), (n, 4), (n, 9, 2), (n, 9))
+    k = len(KEYPOINTS)
+    shapes = ((n, *size), (n, 4), (n, k, 2), (n, k))
     fits = all(a.shape == s for a, s in zip(faces, shapes, strict=True))
     if not fits or faces.images.dtype != np.uint8 or size[-1:] != [3] or n == 0:
         got = ", ".join(f"{a.dtype} {a.shape}" for a in faces)

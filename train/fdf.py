@@ -6,6 +6,7 @@
     bounding_box/<size>.torch       or .npy; FDF256: bounding_box.npy; pixels
     landmarks.npy                   flat or [N 7 2], x y in crop sides
     mouth.npy                       optional [N 2 2], left and right corner
+    lips.npy                        optional [N 2 2], upper and lower lip; NaN = unknown
     keypoint_scores.npy             optional [N 7]
     fdf_metainfo.json               optional, by id: licence and more
 """
@@ -36,6 +37,8 @@ class Folder(NamedTuple):
     keypoints: np.ndarray
     scores: np.ndarray
     licences: Sequence[str]
+    people: Sequence[str]
+    """Who it is, where that is known; else empty."""
     resolution: int
 
 
@@ -82,7 +85,7 @@ def open_folder(
     keypoints, scores = _read_keypoints(path)
     ids = [int(f.stem) for f in files]
     rows = _rows(ids, {"boxes": len(boxes), "landmarks": len(keypoints)}, path)
-    found = _read_licences(path, ids)
+    found, people = _read_metainfo(path, ids)
     kept = faces_.select_licences(found, licences)
     return Folder(
         files=[files[i] for i in kept],
@@ -90,6 +93,7 @@ def open_folder(
         keypoints=keypoints[rows][kept],
         scores=scores[rows][kept],
         licences=[found[i] for i in kept],
+        people=[people[i] for i in kept],
         resolution=resolution,
     )
 
@@ -112,7 +116,7 @@ def read_all(folder: Folder, progress: Callable | None = None) -> FaceSet:
         images = progress(images) if progress else images
         images = np.stack(list(images))
     faces = Faces(images, folder.boxes, folder.keypoints, folder.scores)
-    return FaceSet(faces, folder.licences)
+    return FaceSet(faces, folder.licences, folder.people)
 
 
 def read_image(file: Path, resolution: int) -> np.ndarray:
@@ -193,7 +197,7 @@ def _read_npy(file: Path) -> np.ndarray:
 
 
 def _read_keypoints(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns [N 9 2] keypoints and [N 9] scores; unknown mouths score 0."""
+    """Returns [N 11 2] keypoints and [N 11] scores; unknown mouths score 0."""
     landmarks = _read_npy(path / "landmarks.npy").astype(np.float32)
     if landmarks.size % 14:
         raise MediaError(f"{path}/landmarks.npy is {landmarks.shape}, not [N 7 2].")
@@ -202,18 +206,22 @@ def _read_keypoints(path: Path) -> tuple[np.ndarray, np.ndarray]:
     scores = np.ones((n, 7), np.float32)
     if (path / "keypoint_scores.npy").is_file():
         scores = _read_npy(path / "keypoint_scores.npy").astype(np.float32)
-    mouth, mouth_scores = np.zeros((n, 2, 2), np.float32), np.zeros((n, 2), np.float32)
-    if (path / "mouth.npy").is_file():
-        mouth = _read_npy(path / "mouth.npy").astype(np.float32)
+    if scores.shape != (n, 7):
+        raise MediaError(f"{path}: scores {scores.shape} do not fit {n} landmarks.")
+    keypoints, all_scores = [landmarks], [scores]
+    for name in ("mouth", "lips"):
+        points = np.full((n, 2, 2), np.nan, np.float32)
+        if (path / f"{name}.npy").is_file():
+            points = _read_npy(path / f"{name}.npy").astype(np.float32)
+        if points.shape != (n, 2, 2):
+            raise MediaError(
+                f"{path}: {name} {points.shape} does not fit {n} landmarks."
+            )
+        known = np.isfinite(points).all(-1)
         # Who sees both eyes sees the mouth.
-        mouth_scores = np.repeat(scores[:, 1:3].min(1, keepdims=True), 2, axis=1)
-    if mouth.shape != (n, 2, 2) or scores.shape != (n, 7):
-        raise MediaError(
-            f"{path}: mouth {mouth.shape} and scores {scores.shape} do not fit "
-            f"{n} landmarks."
-        )
-    keypoints = np.concatenate([landmarks, mouth], 1)
-    return keypoints, np.concatenate([scores, mouth_scores], 1)
+        keypoints.append(np.where(known[..., None], points, 0))
+        all_scores.append(known * scores[:, 1:3].min(1, keepdims=True))
+    return np.concatenate(keypoints, 1), np.concatenate(all_scores, 1)
 
 
 def _rows(ids: Sequence[int], lengths: dict[str, int], path: Path) -> np.ndarray:
@@ -226,12 +234,15 @@ def _rows(ids: Sequence[int], lengths: dict[str, int], path: Path) -> np.ndarray
     raise MediaError(f"{path}: {len(ids)} pictures do not fit {counts}.")
 
 
-def _read_licences(path: Path, ids: Sequence[int]) -> list[str]:
+def _read_metainfo(path: Path, ids: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Returns the licence of each picture, and who is on it."""
     file = path / "fdf_metainfo.json"
     if not file.is_file():
-        return ["unknown"] * len(ids)
+        return ["unknown"] * len(ids), [""] * len(ids)
     try:
-        entries = json.loads(file.read_text())
-        return [licence_code(entries.get(str(i), {})) for i in ids]
+        loaded = json.loads(file.read_text())
+        entries = [loaded.get(str(i), {}) for i in ids]
+        people = [str(entry.get("identity") or "") for entry in entries]
+        return [licence_code(entry) for entry in entries], people
     except (OSError, ValueError, AttributeError) as error:
         raise MediaError(f"Cannot read {file}: {error}.") from error

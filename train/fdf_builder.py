@@ -64,8 +64,8 @@ class Fdf(tfds.core.GeneratorBasedBuilder):
                         shape=(size, size, 3), encoding_format="png"
                     ),
                     "box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
-                    "keypoints": tfds.features.Tensor(shape=(9, 2), dtype=np.float32),
-                    "scores": tfds.features.Tensor(shape=(9,), dtype=np.float32),
+                    "keypoints": tfds.features.Tensor(shape=(11, 2), dtype=np.float32),
+                    "scores": tfds.features.Tensor(shape=(11,), dtype=np.float32),
                     "licence": tfds.features.Text(),
                 }
             ),

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxanon.errors import ConfigError, JaxanonError
-from train import checkpoint, data, export, parallel, validate
+from train import checkpoint, data, donors, export, parallel, validate
 from train import config as config_
 from train.config import TrainConfig
 from train.data import Dataset
@@ -165,7 +165,28 @@ def feed(config: TrainConfig, dataset: Dataset, step: int, steps: int) -> Iterat
             steps=steps,
             threads=config.data.threads,
         )
+    if config_.paints_donors(config):
+        batches = with_donors(config, dataset, batches, step, steps)
     return map(parallel.shard, batches)
+
+
+def with_donors(
+    config: TrainConfig,
+    dataset: Dataset,
+    batches: Iterator[np.ndarray],
+    step: int,
+    steps: int,
+) -> Iterator[np.ndarray]:
+    """Adds each face's donor to batches of indices: ``[t b]`` -> ``[t b 2]``."""
+    partners = donors.Partners(dataset.resident, dataset.people, config.donors)
+    every = config_.stride(config)
+    for index in batches:
+        drawn = []
+        for number, faces in enumerate(index, start=step):
+            generator = np.random.default_rng([config.seed, 1, number])
+            drawn.append(partners.draw(generator, faces, every))
+        yield np.stack([index, np.stack(drawn)], -1)
+        step += steps
 
 
 def read_metrics(

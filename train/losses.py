@@ -2,29 +2,33 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxanon import align, blend, models, objectives
+from jaxanon.models.generators import donor
 from jaxanon.objectives import Critic, Samples
 from jaxanon.types import Condition, Crops
 from train import views
-from train.config import TrainConfig, stride
+from train.config import TrainConfig, has_encoder, paints_donors, stride
 from train.state import Params, find_look
 
 Metrics = dict[str, jax.Array]
+
+CORE = 0.9
+"""Of ``Painting.inner``, from which on a pixel is well inside the face."""
 
 
 class Batch(NamedTuple):
     """What one update, or a part of it, looks at."""
 
     crops: Crops
-    noise: jax.Array
-    """[b *z], z itself, or the noise of a posterior's sample."""
-    second: jax.Array
-    """[b *z]."""
+    latent: Any
+    """[b *z], z itself, or the noise of a posterior's sample; or a ``Donor``."""
+    second: Any
+    """[b *z]; None with donors."""
     keys: jax.Array
     """[b], for what the discriminator sees."""
     key: jax.Array
@@ -42,6 +46,8 @@ class Painted(NamedTuple):
     lost: jax.Array
     """[m], how far the encoder's guess is from the z of each face that was not
     encoded; empty where that is not asked."""
+    hidden: jax.Array
+    """[b], how much of the inner face is not the donor's; empty without donors."""
 
 
 class Losses(NamedTuple):
@@ -66,7 +72,16 @@ def make_losses(config: TrainConfig) -> Losses:
 
 
 def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
-    crops, z, divergence = batch.crops, batch.noise, jnp.zeros(0)
+    none = jnp.zeros(0)
+    if paints_donors(config):
+        painting = donor.paint(
+            config.generator,
+            params["generator"],
+            align.condition(batch.crops),
+            batch.latent,
+        )
+        return Painted(painting.face, None, none, none, _hidden(painting))
+    crops, z, divergence = batch.crops, batch.latent, none
     if config.posterior:
         known = slice(None, None, stride(config))
         image = crops.image[known]
@@ -88,7 +103,15 @@ def _paint(config: TrainConfig, params: Params, batch: Batch) -> Painted:
     )
     second = generate(batch.second) if config.second else None
     faces = generate(z)
-    return Painted(faces, second, divergence, _lost(config, params, batch, z, faces))
+    lost = _lost(config, params, batch, z, faces)
+    return Painted(faces, second, divergence, lost, none)
+
+
+def _hidden(painting: donor.Painting) -> jax.Array:
+    """Measures how much of each inner face is not the donor's."""
+    core = (painting.inner > CORE).astype(jnp.float32)
+    covered = ((1 - painting.alpha) * core).sum((1, 2, 3))
+    return covered / jnp.maximum(core.sum((1, 2, 3)), 1)
 
 
 def _lost(
@@ -132,7 +155,7 @@ def _generator_loss(config: TrainConfig) -> Callable:
         if adversarial is not None:
             critic = bind_critic(config, params, batch)
             terms, metrics = adversarial.generator(critic, samples, batch.key, step)
-            if config.swap:
+            if config.swap or paints_donors(config):
                 is_own = jnp.arange(len(terms)) % stride(config) == 0
                 terms = jnp.where(is_own, terms, config.swap_weight * terms)
             total = terms.mean()
@@ -142,9 +165,12 @@ def _generator_loss(config: TrainConfig) -> Callable:
             critic = bind_critic(config, params, few)
             terms, more = reconstruction.generator(critic, samples_, few.key, step)
             total, metrics = total + terms.mean(), more | metrics
-        if config.posterior:
+        if has_encoder(config):
             metrics["kl"] = painted.divergence.mean()
             total = total + config.kl * metrics["kl"]
+        if len(painted.hidden):
+            metrics["hidden"] = painted.hidden.mean()
+            total = total + config.keep * metrics["hidden"]
         if len(painted.lost):
             metrics["latent_l1"] = painted.lost.mean()
             total = total + config.latent * metrics["latent_l1"]

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Packs FOLDER, or its train and val splits, into .npz files.",
         epilog="example: python -m train.pack data/fdf -o data/fdf-train.npz",
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="+", help="several become one set")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.npz")
     parser.add_argument("--split", default="train", help="train or val")
     parser.add_argument("--resolution", type=int, default=128)
@@ -31,13 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     try:
-        folder = fdf.open_folder(
-            fdf.find_split(arguments.folder, arguments.split),
-            arguments.resolution,
-            licences=arguments.licence,
-        )
-        progress = functools.partial(tqdm, total=len(folder.files), unit="img")
-        packed = fdf.read_all(folder, progress)
+        packed = faces.join([_read(folder, arguments) for folder in arguments.folder])
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         faces.save(arguments.output, packed)
     except (JaxanonError, OSError) as error:
@@ -45,6 +39,16 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     sys.stderr.write(f"{arguments.output}: {len(packed.licences)} faces\n")
     return 0
+
+
+def _read(path: Path, arguments: argparse.Namespace) -> faces.FaceSet:
+    folder = fdf.open_folder(
+        fdf.find_split(path, arguments.split),
+        arguments.resolution,
+        licences=arguments.licence,
+    )
+    progress = functools.partial(tqdm, total=len(folder.files), unit="img")
+    return fdf.read_all(folder, progress)
 
 
 if __name__ == "__main__":

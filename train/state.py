@@ -9,7 +9,7 @@ import optax
 
 from jaxanon import models
 from jaxanon.objectives import networks
-from train.config import OptimizerConfig, TrainConfig
+from train.config import OptimizerConfig, TrainConfig, has_encoder
 
 Params = Any
 
@@ -80,7 +80,7 @@ def _init_state(config: TrainConfig) -> TrainState:
     key = jax.random.key(config.seed)
     key_generator, key_discriminator, key_encoder, key_run = jax.random.split(key, 4)
     generator = {"generator": models.init_generator(key_generator, config.generator)}
-    if config.posterior:
+    if has_encoder(config):
         generator["encoder"] = models.init_encoder(key_encoder, config.encoder)
     discriminator = models.init_discriminator(
         key_discriminator, config.discriminator, find_look(config)

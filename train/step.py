@@ -16,7 +16,8 @@ import optax
 
 from jaxanon import models
 from train import augment
-from train.config import TrainConfig
+from train.config import TrainConfig, paints_donors, stride
+from train.donors import draw_donors
 from train.faces import Faces, take
 from train.losses import Batch, Losses, Metrics, Painted, make_losses
 from train.state import Params, TrainState, make_optimizers
@@ -32,7 +33,8 @@ def make_step(config: TrainConfig, *, axis: str | None = None) -> Step:
         axis: Name of the axis of devices, where there are several.
 
     Returns:
-        ``step(state, faces) -> (state, metrics)``; metrics are means over all devices.
+        ``step(state, faces, donors) -> (state, metrics)``; metrics are means over all
+        devices. ``donors`` are one for each face, of a painter of donors only.
     """
     losses = make_losses(config)
     optimizers = make_optimizers(config)
@@ -40,8 +42,10 @@ def make_step(config: TrainConfig, *, axis: str | None = None) -> Step:
     def mean(tree: Any) -> Any:
         return jax.lax.pmean(tree, axis) if axis else tree
 
-    def step(state: TrainState, faces: Faces) -> tuple[TrainState, Metrics]:
-        batches = draw_batches(config, state, faces, axis)
+    def step(
+        state: TrainState, faces: Faces, donors: Faces | None = None
+    ) -> tuple[TrainState, Metrics]:
+        batches = draw_batches(config, state, faces, donors, axis)
         once = None
         if config.accumulate == 1:
             once = _paint(losses, state, jax.tree.map(lambda x: x[0], batches))
@@ -78,15 +82,20 @@ def make_many(step: Step) -> Callable:
 
     Returns:
         ``many(state, resident, items) -> (state, metrics)``: ``items`` are ``[t b]``
-        indices of the resident faces or, where those are None, ``[t b ...]`` faces;
-        metrics are means over the t steps.
+        indices of the resident faces, ``[t b 2]`` of faces and their donors or, where
+        no faces are resident, ``[t b ...]`` faces; metrics are means over the t steps.
     """
 
     def many(
         state: TrainState, resident: Faces | None, items: Any
     ) -> tuple[TrainState, Metrics]:
         def one(state: TrainState, item: Any) -> tuple[TrainState, Metrics]:
-            return step(state, item if resident is None else take(resident, item))
+            if resident is None:
+                return step(state, item)
+            if item.ndim == 1:
+                return step(state, take(resident, item))
+            faces, donors = (take(resident, item[:, i]) for i in range(2))
+            return step(state, faces, donors)
 
         if len(jax.tree.leaves(items)[0]) == 1:
             return one(state, jax.tree.map(lambda x: x[0], items))
@@ -97,7 +106,11 @@ def make_many(step: Step) -> Callable:
 
 
 def draw_batches(
-    config: TrainConfig, state: TrainState, faces: Faces, axis: str | None
+    config: TrainConfig,
+    state: TrainState,
+    faces: Faces,
+    donors: Faces | None,
+    axis: str | None,
 ) -> Batch:
     """Augments a batch and draws all its randomness; splits it into ``[parts ...]``."""
     place = jax.lax.axis_index(axis) if axis else 0
@@ -107,17 +120,30 @@ def draw_batches(
         place * count + jnp.arange(count)
     )
     keys = jax.vmap(functools.partial(jax.random.split, num=4))(keys)
-    shape = models.latent_shape(config.generator)
-    normal = jax.vmap(lambda key: jax.random.normal(key, shape))
     crops = augment.augment(
         keys[:, 0], faces, config.augment, keypoint_score=config.data.keypoint_score
     )
     parts = config.accumulate
-    examples = (crops, normal(keys[:, 1]), normal(keys[:, 2]), keys[:, 3])
+    examples = (crops, *_draw_latents(config, keys, donors), keys[:, 3])
     split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), examples)
     key_loss = jax.random.fold_in(jax.random.fold_in(key, 1 << 30), place)
-    crops, noise, second, seen = split
-    return Batch(crops, noise, second, seen, jax.random.split(key_loss, parts))
+    crops, latent, second, seen = split
+    return Batch(crops, latent, second, seen, jax.random.split(key_loss, parts))
+
+
+def _draw_latents(
+    config: TrainConfig, keys: jax.Array, donors: Faces | None
+) -> tuple[Any, Any]:
+    """Draws what the faces of a batch are painted from, and second ones."""
+    if not paints_donors(config):
+        shape = models.latent_shape(config.generator)
+        normal = jax.vmap(lambda key: jax.random.normal(key, shape))
+        return normal(keys[:, 1]), normal(keys[:, 2])
+    if donors is None:
+        raise ValueError("A painter of donors needs a donor for each face.")
+    every = stride(config)
+    drawn = draw_donors(keys[:, 0], donors, config.augment, config.donors, every)
+    return drawn, None
 
 
 def _paint(losses: Losses, state: TrainState, batch: Batch) -> tuple[Painted, Callable]:
@@ -153,7 +179,7 @@ def _teach(
 
 def _mean_over_parts(function: Callable, batches: Batch) -> Any:
     """Maps over the parts of a batch, one after the other, and takes the mean."""
-    parts = len(batches.noise)
+    parts = len(batches.keys)
     if parts == 1:
         return function(jax.tree.map(lambda x: x[0], batches))
     shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], batches))

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxanon import align, blend, models
-from jaxanon.types import Crops
-from train import augment, log
-from train.config import TrainConfig, draws_posterior
+from jaxanon.types import Crops, Donor
+from train import augment, donors, log
+from train.config import TrainConfig, draws_posterior, paints_donors
 from train.data import Dataset
 from train.state import TrainState
 
@@ -27,6 +27,10 @@ class Validation(NamedTuple):
 
     config: TrainConfig
     crops: Crops
+    donors: Donor | None
+    """Each face as its own donor; of a painter of donors."""
+    near: np.ndarray
+    """[n c] the faces whose heads are held most alike, of a painter of donors."""
 
 
 def make_validation(
@@ -47,7 +51,13 @@ def make_validation(
             keypoint_score=config.data.keypoint_score,
         )
     )(keys, faces)
-    return Validation(config, jax.device_get(crops))
+    if not paints_donors(config):
+        return Validation(
+            config, jax.device_get(crops), None, np.zeros((count, 0), int)
+        )
+    own = Donor(faces.images.astype(np.float32) / 127.5 - 1, faces.keypoints)
+    near = donors.find_nearest(faces.keypoints, config.donors.nearest)
+    return Validation(config, jax.device_get(crops), own, near)
 
 
 def spread(size: int, count: int) -> np.ndarray:
@@ -70,10 +80,17 @@ def encode(config, params, crops):
 def paint(validation: Validation, state: TrainState, seed: int) -> np.ndarray:
     """Paints the held-out crops with the EMA and random z.
 
-    Where the generator has never seen N(0, I), z is that of other held-out faces.
+    Where the generator has never seen N(0, I), z is that of other held-out faces; so
+    are donors.
     """
     config, crops = validation.config, validation.crops
     params = jax.device_get(state.generator_ema)
+    if validation.donors is not None:
+        others = validation.near[: len(crops.mask), seed]
+        drawn = jax.tree.map(lambda x: x[others], validation.donors)
+        return _in_batches(
+            functools.partial(_paint, config.generator, params), crops, drawn
+        )
     if not draws_posterior(config):
         return paint_faces(config.generator, params, crops, seed)
     z = np.roll(_encode_means(validation, state), seed + 1, axis=0)
@@ -91,7 +108,8 @@ def reconstruct(validation: Validation, state: TrainState) -> np.ndarray:
     """Paints them with the z that the encoder gives."""
     config, crops = validation.config, validation.crops
     params = jax.device_get(state.generator_ema)
-    z = _encode_means(validation, state)
+    own = validation.donors
+    z = _encode_means(validation, state) if own is None else own
     return _in_batches(functools.partial(_paint, config.generator, params), crops, z)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxanon.models import generator as _unet
+from jaxanon.models import generators
 from jaxanon.models.discriminator import (
     Discriminator,
     Encoder,
@@ -20,9 +20,10 @@ from jaxanon.models.discriminator import (
 from jaxanon.models.discriminator import DiscriminatorConfig as DiscriminatorConfig
 from jaxanon.models.discriminator import EncoderConfig as EncoderConfig
 from jaxanon.models.discriminator import ProjectedConfig as ProjectedConfig
-from jaxanon.models.generator import Generator
-from jaxanon.models.generator import GeneratorConfig as GeneratorConfig
-from jaxanon.types import KEYPOINTS, Condition
+from jaxanon.models.generators.donor import DonorConfig as DonorConfig
+from jaxanon.models.generators.unet import GeneratorConfig as GeneratorConfig
+from jaxanon.types import Condition
+from jaxanon.types import empty_condition as empty_condition
 
 Params = Mapping[str, Any]
 AnyDiscriminator = DiscriminatorConfig | ProjectedConfig
@@ -30,65 +31,50 @@ Look = Callable[[Array], Sequence[Array]]
 """images [b h w 3] -> maps of a fixed network."""
 
 
-def empty_condition(batch: int, resolution: int) -> Condition:
-    """Makes a condition of zeros, to initialise or compile a network with."""
-    size = (batch, resolution, resolution)
-    return Condition(
-        image=jnp.zeros((*size, 3)),
-        mask=jnp.zeros((*size, 1)),
-        keypoints=jnp.zeros((batch, len(KEYPOINTS), 2)),
-        visible=jnp.zeros((batch, len(KEYPOINTS))),
-    )
+def latent_kind(config: Any) -> str:
+    """Returns what a generator draws a face from: ``normal``, a z, or ``donor``."""
+    return generators.find(config.kind).LATENT
 
 
 def latent_shape(config: Any) -> tuple[int, ...]:
-    """Returns the shape of one latent z of a generator."""
-    if isinstance(config, GeneratorConfig):
-        return (config.latent_dim,)
-    return _published().latent_shape(config)
+    """Returns the shape of one latent z of a generator that has a normal one."""
+    return generators.find(config.kind).latent_shape(config)
 
 
 def turn_limit(config: Any) -> float:
     """Returns how far heads may be turned for a generator; see ``pose.limit_turn``."""
-    return config.turn if isinstance(config, GeneratorConfig) else 0.0
+    return getattr(config, "turn", 0.0)
 
 
 def init_generator(key: jax.Array, config: Any) -> Params:
     """Draws the parameters of a generator."""
-    if not isinstance(config, GeneratorConfig):
-        return _published().init(key, config)
-    condition = empty_condition(1, config.resolution)
-    z = jnp.zeros((1, config.latent_dim))
-    return Generator(config).init(key, condition, z)["params"]
+    return generators.find(config.kind).init(key, config)
 
 
 def generate(
-    config: Any, params: Params, condition: Condition, z: Float[Array, "b *z"]
+    config: Any, params: Params, condition: Condition, latent: Any
 ) -> Float[Array, "b h w 3"]:
     """Paints one face per condition.
 
     Args:
-        config: A ``GeneratorConfig`` or ``DeepPrivacyConfig``.
+        config: Of a generator; see ``models.generators``.
         params: What ``init_generator`` or a weights file gave for this config.
         condition: The erased crops, masks and keypoints, of ``config.resolution``.
-        z: Latents, ``[b, *latent_shape(config)]``; see ``sample_latent``.
+        latent: Latents, ``[b, *latent_shape(config)]``, see ``sample_latent``; or
+            a ``Donor``.
 
     Returns:
         float32 images in about [-1, 1], not clipped. Only the masked part is meant to
         be used: see ``blend.inpaint``.
     """
-    if isinstance(config, GeneratorConfig):
-        faces = Generator(config).apply({"params": params}, condition, z)
-    else:
-        faces = _published().generate(config, params, condition, z)
+    faces = generators.find(config.kind).generate(config, params, condition, latent)
     return jnp.asarray(faces, jnp.float32)
 
 
 def prepare(kind: str, params: Params) -> Params:
     """Rearranges parameters for a CPU, where their network has something to gain."""
-    if kind == "deepprivacy_v1":
-        return _published().prepare(params)
-    return _unet.prepare(params) if kind == "unet" else params
+    module = generators.find(kind)
+    return module.prepare(params) if hasattr(module, "prepare") else params
 
 
 def sample_latent(
@@ -162,9 +148,3 @@ def encode(
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """Returns mean and log variance of each real face's latent."""
     return Encoder(config).apply({"params": params}, images, mask)  # type: ignore[return-value]
-
-
-def _published():
-    from jaxanon.models import deepprivacy
-
-    return deepprivacy

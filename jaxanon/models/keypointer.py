@@ -31,6 +31,8 @@ class KeypointerConfig:
     """Side of the crop in longer sides of the face box."""
     box_shift: float = 0.25
     """How far the crop's centre is below the box's, in heights of the box."""
+    keypoints: int = 9
+    """How many of types.KEYPOINTS it finds, from the first."""
 
 
 def init(key: jax.Array, config: KeypointerConfig) -> Mapping[str, Any]:
@@ -66,10 +68,14 @@ def predict(
 
     Returns:
         x y in crop sides, in KEYPOINTS order, and the probability that each is seen
-        rather than guessed.
+        rather than guessed: 0 where the network does not know the keypoint.
     """
     keypoints, logits = predict_logits(config, params, crops)
-    return keypoints, jax.nn.sigmoid(logits)
+    unknown = ((0, 0), (0, len(KEYPOINTS) - config.keypoints))
+    return (
+        jnp.pad(keypoints, (*unknown, (0, 0))),
+        jnp.pad(jax.nn.sigmoid(logits), unknown),
+    )
 
 
 def predict_logits(
@@ -99,11 +105,11 @@ class _Keypointer(nn.Module):
         x = _residual(_residual(x, "mix_3a"), "mix_3b")  # [b 12 12 64]
         x = _relu_conv(x, 8 * width, "down_4", stride=2)
         x = _residual(_residual(x, "mix_4a"), "mix_4b")  # [b 6 6 128]
-        logits = nn.Dense(len(KEYPOINTS), name="visible")(x.mean((1, 2)))
+        logits = nn.Dense(self.config.keypoints, name="visible")(x.mean((1, 2)))
         coarse = nn.Conv(2 * width, (1, 1), name="lateral")(x)
         coarse = jnp.repeat(jnp.repeat(coarse, 4, axis=1), 4, axis=2)
         x = _relu_conv(fine + coarse, 2 * width, "join")
-        maps = nn.Conv(len(KEYPOINTS), (3, 3), name="maps")(x)
+        maps = nn.Conv(self.config.keypoints, (3, 3), name="maps")(x)
         return _centres(maps), logits
 
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanon.models import deepprivacy
-from jaxanon.models.deepprivacy import DeepPrivacyConfig
+from jaxanon.models.generators import deepprivacy_v1 as deepprivacy
+from jaxanon.models.generators.deepprivacy_v1 import DeepPrivacyConfig
 from jaxanon.types import Condition
 
 SHARED = Path(

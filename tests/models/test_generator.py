@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxanon import models
-from jaxanon.models import generator
+from jaxanon.models.generators import unet as generator
 
 
 def test_prepared_parameters_paint_the_same_face(monkeypatch):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxanon.models import deepprivacy, winograd
+from jaxanon.models import winograd
+from jaxanon.models.generators import deepprivacy_v1 as deepprivacy
 
 
 def draw(seed, *shape):

@@ -48,6 +48,9 @@ class DeepPrivacyConfig:
     """Compute dtype; parameters are float32."""
 
 
+LATENT = "normal"
+
+
 def latent_shape(config: DeepPrivacyConfig) -> tuple[int, int, int]:
     """Returns height, width and channels of one latent z."""
     return (COARSEST, COARSEST, config.latent_channels)
