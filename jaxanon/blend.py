@@ -4,11 +4,13 @@ Alpha is 1 on the whole face region and falls off outside it only: an erased pix
 only ever be covered by a painted one.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxanon.ops import affine, filters, sample
+from jaxanon.ops import affine, filters, sample, warp
 from jaxanon.types import Crops
 
 
@@ -88,6 +90,49 @@ def soften(
     near = jnp.clip(1 - distance / reach, 0, 1)
     ramp = near * near * (3 - 2 * near)
     return jnp.where(own, 1, jnp.where(other, 0, ramp))[..., None]
+
+
+class Layers(NamedTuple):
+    """What paints a crop at any resolution: ``base + share * donor``."""
+
+    base: jax.Array
+    """[b s s 3], inpainted."""
+    share: jax.Array
+    """[b s s 3], smooth, 0 where the crop is known."""
+    plate: warp.ThinPlate
+    """From crop sides to sides of the donor's picture."""
+
+
+def paste_layers(
+    window: Float[Array, "b w w 3"],
+    alpha: Float[Array, "b w w 1"],
+    layers: Layers,
+    donors: Float[Array, "b d d 3"],
+    to_crop: Float[Array, "b 2 3"],
+) -> Float[Array, "b w w 3"]:
+    """Lays crops over windows of a frame, as sharp as their donors.
+
+    Args:
+        window: What is underneath, in [-1, 1].
+        alpha: 1 = the crop, 0 = what is underneath; see ``soften``.
+        layers: Of the crops, which the window shows enlarged.
+        donors: Their pictures in [-1, 1], not much finer than the window.
+        to_crop: Maps from window pixels to crop pixels.
+    """
+    side, size = window.shape[1], layers.base.shape[1]
+    points = sample.grid(side).reshape(1, -1, 2)
+    points = affine.apply(to_crop.astype(jnp.float32), points)
+    inside = ((points > 0) & (points < size)).all(-1, keepdims=True)
+    drawn = jax.vmap(sample.bicubic)(layers.base.astype(jnp.float32), points)
+    share = jax.vmap(sample.bilinear)(layers.share.astype(jnp.float32), points)
+    places = warp.apply_thin_plate(layers.plate, points / size) * donors.shape[1]
+    drawn += share * jax.vmap(sample.bicubic)(donors.astype(jnp.float32), places)
+    shape = (-1, side, side)
+    drawn, inside = drawn.reshape(*shape, 3), inside.reshape(*shape, 1)
+    # Where the fall-off leaves the crop there is nothing to lay over.
+    alpha = jnp.where(inside | (alpha >= 1), alpha, 0)
+    drawn = drawn.astype(window.dtype)
+    return window * (1 - alpha) + drawn * alpha
 
 
 def paste(

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Float, Int, UInt
 
-from jaxanon import paint, regions
+from jaxanon import align, paint, regions
+from jaxanon.types import Condition, Crops
 from jaxanon.weights import Weights
 
 
@@ -21,8 +22,8 @@ class Canvas(NamedTuple):
     """What is hidden of each; see ``regions.find``."""
     keypoints: Float[np.ndarray, "n k 2"]
     """x y in frame pixels; NaN = not to be used."""
-    latents: Sequence[Float[Array, "*z"]] | Float[np.ndarray, "n *z"]
-    """One per face."""
+    latents: Sequence[Any] | Float[np.ndarray, "n *z"]
+    """One per face: a z or a ``Donor``, without batch axes."""
     failed: dict[int, str]
     """Is told which faces could not be painted, and why."""
 
@@ -45,21 +46,14 @@ def fill(canvases: Sequence[Canvas], weights: Weights, options) -> None:
         weights: Of a generator.
         options: See ``pipeline.Options``.
     """
-    size, count = weights.config.resolution, options.batch_size
-    count = count or paint.default_batch_size()
-    faces = [face for c in canvases for face in _faces(c, size, options.feather)]
+    count = options.batch_size or paint.default_batch_size()
+    faces = [face for c in canvases for face in _faces(c, weights.config, options)]
     for start in range(0, len(faces), count):
         batch = faces[start : start + count]
         try:
             painted = paint.paint(
                 [
-                    paint.crop(
-                        face.erased,
-                        face.owner,
-                        face.canvas.keypoints[face.index],
-                        face.placement,
-                        size=size,
-                    )
+                    _crop(face, face.canvas.keypoints[face.index], weights.config)
                     for face in batch
                 ],
                 [face.canvas.latents[face.index] for face in batch],
@@ -72,14 +66,36 @@ def fill(canvases: Sequence[Canvas], weights: Weights, options) -> None:
                 face.canvas.failed[face.index] = f"{type(error).__name__}: {error}"
             continue
         for face, image in zip(batch, painted, strict=True):
-            why = _overlay(face, image, options.feather)
+            drawn = face.canvas.latents[face.index]
+            why = _overlay(face, image, drawn, options.feather)
             if why:
                 face.canvas.failed[face.index] = why
 
 
-def _faces(canvas: Canvas, size: int, feather: float) -> Iterator[_Face]:
+def surroundings(canvas: Canvas, index: int, config: Any, options) -> Condition:
+    """Cuts out what is visible around one erased face.
+
+    Args:
+        canvas: Erased, nothing of it painted yet.
+        index: Of the face; its region is not empty.
+        config: Of the generator.
+        options: See ``pipeline.Options``.
+    """
+    (face,) = _faces(canvas, config, options, [index])
+    return align.condition(_crop(face, canvas.keypoints[index], config))
+
+
+def _crop(face: "_Face", keypoints, config: Any) -> Crops:
+    size = config.resolution
+    return paint.crop(face.erased, face.owner, keypoints, face.placement, size=size)
+
+
+def _faces(
+    canvas: Canvas, config: Any, options, todo: Sequence[int] | None = None
+) -> Iterator[_Face]:
     height, width = canvas.output.shape[:2]
-    todo = [int(index) for index in np.flatnonzero(canvas.regions.any(1))]
+    if todo is None:
+        todo = [int(index) for index in np.flatnonzero(canvas.regions.any(1))]
     if not todo:
         return
     owner = regions.assign(canvas.regions, height, width)
@@ -92,21 +108,29 @@ def _faces(canvas: Canvas, size: int, feather: float) -> Iterator[_Face]:
             canvas.keypoints[i],
             height,
             width,
-            size=size,
-            feather=feather,
+            size=config.resolution,
+            feather=options.feather,
+            context=getattr(config, "context", 0.0),
         )
         yield _Face(canvas, i, erased, owner, placement)
 
 
-def _overlay(face: _Face, image, feather: float) -> str | None:
+def _overlay(face: _Face, painted, latent, feather: float) -> str | None:
     """Lays one painted face over its frame, or blackens it and says why."""
-    if image is None:
+    if painted is None:
         return "The painted face is not finite."
     output, index, owner = face.canvas.output, face.index, face.owner
     region = face.canvas.regions[index]
     try:
         paint.overlay(
-            output, owner, index, image, face.placement, region, feather=feather
+            output,
+            owner,
+            index,
+            painted,
+            latent,
+            face.placement,
+            region,
+            feather=feather,
         )
     except paint.FAILURES as error:
         x0, y0, x1, y1 = region

@@ -70,7 +70,7 @@ def anonymize_video_file(
     target = _writable(target, notes)
     if info.has_audio and video.audio == "drop":
         notes.append("the sound is dropped, because a voice tells who is speaking.")
-    key = seeds.file_key(seeds.base_key(seed), sha256)
+    key = seeds.base_key(seed)
     work = None
     if video.resume:
         settings = {

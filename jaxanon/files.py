@@ -19,7 +19,7 @@ from jaxanon.errors import MediaError
 from jaxanon.media import image
 from jaxanon.seeds import MAX_SEED as MAX_SEED
 from jaxanon.seeds import base_key as base_key
-from jaxanon.seeds import file_key, hash_file
+from jaxanon.seeds import hash_file
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
 
@@ -71,10 +71,7 @@ def anonymize_image_file(
         )
     else:
         raise ValueError("Give a detector or the faces.")
-    keys = pipeline.face_keys(file_key(key, sha256), len(detections.boxes))
-    result = pipeline.run(
-        picture.pixels, detections, weights, keys=keys, options=options
-    )
+    result = pipeline.run(picture.pixels, detections, weights, key=key, options=options)
     region = _painted(picture.pixels, result, detections, options)
     image.write(
         target, picture, result.frame, region=region, keep_metadata=keep_metadata
@@ -100,6 +97,8 @@ def describe_face(face: pipeline.FaceReport) -> Report:
         "score": face.score,
         "keypoints_seen": list(face.keypoints_seen),
         "mode": face.mode,
+        "donor": face.donor,
+        "chosen": face.chosen,
         "fallback": face.fallback,
         "why": face.why,
     }

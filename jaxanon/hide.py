@@ -5,19 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import numpy as np
 
-from jaxanon import models, pipeline, track
 from jaxanon import paint as paint_faces
+from jaxanon import pipeline, track
+from jaxanon.donors import choose
 from jaxanon.frames import SEARCH_EVERY, UNSURE, Tools, VideoOptions
 from jaxanon.media import video
 
 STEADY_SECONDS, STEADY_FRAMES = 0.08, (1.0, 2.5)
 """Width of the smoothing of boxes and keypoints, and its limits in frames: the painted
 face changes with every jump of its crop. See ``benchmarks/video_steadiness.py``."""
-
-MOST_LATENTS = 256
-"""Tracks whose latents are kept at hand; others are drawn again."""
 
 
 class Record:
@@ -36,6 +33,8 @@ class Record:
             entry = self._tracks.setdefault(number, new)
             entry["end"], entry["frames"] = seconds, entry["frames"] + 1
             entry["score"] = max(entry["score"], round(face.score, 4))
+            if face.donor:
+                entry["donor"], entry["chosen"] = face.donor, face.chosen
             if face.fallback == "black":
                 self._failed.setdefault(number, []).append(face.why or "")
 
@@ -114,9 +113,12 @@ def paint(
         size = tools.options.batch_size or paint_faces.default_batch_size()
     group, faces = [], 0
     for index, item in enumerate(track.follow(seen, settled)):
+        frame, found = item.payload.pixels, item.detections
         if index < skip:
+            latents.meet(frame, found, item.ids, index)
             continue
-        group.append((item, latents(item.ids, index)))
+        canvas = pipeline.erase(frame, found, tools.weights, tools.options)
+        group.append((item, canvas, latents(canvas, item.ids, index)))
         faces += len(item.ids)
         if faces >= size or len(group) >= size:
             yield from _hide(group, tools, record)
@@ -127,36 +129,56 @@ def paint(
 def _hide(group, tools: Tools, record: Record) -> Iterator[video.Frame]:
     """Hides the faces of some frames, which are painted together."""
     results = pipeline.run_all(
-        [item.payload.pixels for item, _ in group],
-        [item.detections for item, _ in group],
+        [item.payload.pixels for item, _, _ in group],
+        [item.detections for item, _, _ in group],
         tools.weights,
-        [drawn for _, drawn in group],
+        [drawn for _, _, drawn in group],
+        [canvas for _, canvas, _ in group],
         options=tools.options,
     )
-    for (item, _), result in zip(group, results, strict=True):
+    for (item, _, _), result in zip(group, results, strict=True):
         record.add(item.payload, item.ids, result.faces)
         yield item.payload._replace(pixels=result.frame)
 
 
 class _Latents:
-    """Draws each person's latent from the video's key and the track's number."""
+    """Draws what each person is painted from, at first sight."""
 
     def __init__(self, key: jax.Array, tools: Tools, *, is_per_frame: bool):
         self._key, self._tools, self._is_per_frame = key, tools, is_per_frame
         self._known: dict[int, Any] = {}
 
-    def __call__(self, ids, index: int) -> np.ndarray | None:
+    def __call__(self, erased, ids, index: int) -> list[Any] | None:
+        """Returns what the faces of an erased frame are painted from."""
         weights, options = self._tools.weights, self._tools.options
         if weights is None or options.mode != "generate" or not len(ids):
             return None
-        if len(self._known) > MOST_LATENTS or self._is_per_frame:
+        if self._is_per_frame:
             self._known.clear()
-        for number in ids.tolist():
-            if number not in self._known:
-                key = jax.random.fold_in(self._key, number)
-                if self._is_per_frame:
-                    key = jax.random.fold_in(key, index)
-                shape = models.latent_shape(weights.config)
-                z = models.sample_latent(key, 1, shape, truncation=options.truncation)
-                self._known[number] = np.asarray(z[0])
-        return np.stack([self._known[number] for number in ids.tolist()])
+        numbers = ids.tolist()
+        new = [place for place, n in enumerate(numbers) if n not in self._known]
+        if new:
+            key = pipeline.frame_key(self._key, erased)
+            if self._is_per_frame:
+                key = jax.random.fold_in(key, index)
+            drawn = pipeline.draw_latents(
+                erased,
+                [jax.random.fold_in(key, numbers[place]) for place in new],
+                weights,
+                options,
+                indices=new,
+                taken={p.index for p in map(self._known.get, numbers) if is_pick(p)},
+            )
+            self._known |= {numbers[p]: d for p, d in zip(new, drawn, strict=True)}
+        return [self._known[number] for number in numbers]
+
+    def meet(self, frame, found, ids, index: int) -> None:
+        """Draws for those of a frame that is not painted; see ``__call__``."""
+        if not self._is_per_frame and any(n not in self._known for n in ids.tolist()):
+            weights, options = self._tools.weights, self._tools.options
+            self(pipeline.erase(frame, found, weights, options), ids, index)
+
+
+def is_pick(latent: Any) -> bool:
+    """Says whether a face is painted from a donor."""
+    return isinstance(latent, choose.Pick)

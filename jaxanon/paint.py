@@ -8,17 +8,19 @@ import contextlib
 import functools
 import threading
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int32, UInt
 
-from jaxanon import align, blend, models
+from jaxanon import align, blend, models, pose
 from jaxanon.models import keypointer as keypointer_network
-from jaxanon.ops import affine, sample
+from jaxanon.models.generators import donor
+from jaxanon.ops import affine, filters, sample
 from jaxanon.regions import NOBODY, Placement
-from jaxanon.types import KEYPOINTS, Crops
+from jaxanon.types import KEYPOINTS, Crops, Donor
 from jaxanon.weights import Weights
 
 TILE = 512
@@ -30,8 +32,23 @@ FAILURES = (jax.errors.JaxRuntimeError, MemoryError)
 PAINTING = threading.Lock()
 """One thread compiles and the others wait, rather than each compiling the same."""
 
+CLOSER = 1.75
+"""How much larger a face is in its donor's picture than in its crop."""
+
+DONOR_SIDE = 256
+"""Side of a donor's picture; see ``donors.bank``."""
+
 COARSE = 2048
 """Larger windows are read with a stride: eight pixels a crop pixel are enough."""
+
+
+class Painted(NamedTuple):
+    """A crop that is painted and inpainted, without a batch axis."""
+
+    face: Any
+    """[h w 3]."""
+    layers: blend.Layers | None
+    """What paints it at the frame's resolution; None = nothing does."""
 
 
 def crop(
@@ -69,13 +86,20 @@ def crop(
 
 def paint(
     crops: Sequence[Crops],
-    latents: Sequence[Float[Array, "*z"] | Float[np.ndarray, "*z"]],
+    latents: Sequence[Any],
     weights: Weights,
     *,
     batch_size: int,
     match_border: bool,
-) -> list[Float[Array, "h w 3"] | None]:
+) -> list[Painted | None]:
     """Paints crops, padded to one batch size so that one compilation serves all.
+
+    Args:
+        crops: Batches of one.
+        latents: A z or a ``Donor`` for each, without batch axes.
+        weights: Of a generator.
+        batch_size: Of the compiled function.
+        match_border: Whether colours are shifted to meet the surroundings.
 
     Returns:
         The inpainted crops; None where one is not finite.
@@ -83,7 +107,7 @@ def paint(
     padding = [0] * (batch_size - len(crops))
     chosen = [*range(len(crops)), *padding]
     with PAINTING:
-        faces, finite = _paint(
+        painted, finite = _paint(
             weights.params,
             [crops[i] for i in chosen],
             [latents[i] for i in chosen],
@@ -91,7 +115,20 @@ def paint(
             match_border=match_border,
         )
     checked = np.asarray(finite)
-    return [faces[i] if checked[i] else None for i in range(len(crops))]
+    return [
+        jax.tree.map(lambda x, i=i: x[i], painted) if checked[i] else None
+        for i in range(len(crops))
+    ]
+
+
+def _empty_latent(weights: Weights) -> Any:
+    """Makes something to compile with."""
+    config = weights.config
+    if models.latent_kind(config) == "donor":
+        points = np.zeros((len(KEYPOINTS), 2), np.float32)
+        points[pose.INNER] = pose.USUAL
+        return Donor(np.zeros((DONOR_SIDE, DONOR_SIDE, 3), np.float32), points)  # type: ignore[arg-type]
+    return jnp.zeros(models.latent_shape(config), jnp.float32)
 
 
 def default_batch_size() -> int:
@@ -113,7 +150,7 @@ def warm_up(
     with contextlib.suppress(*FAILURES):  # It fails again where it is told of.
         paint(
             [Crops(*(jnp.zeros(shape, jnp.float32) for shape in shapes))],
-            [jnp.zeros(models.latent_shape(config), jnp.float32)],
+            [_empty_latent(weights)],
             weights,
             batch_size=batch_size or default_batch_size(),
             match_border=match_border,
@@ -127,7 +164,8 @@ def overlay(
     frame: UInt[np.ndarray, "h w 3"],
     owner: Int32[np.ndarray, "h w"],
     index: int,
-    face: Float[Array, "s s 3"],
+    painted: Painted,
+    latent: Any,
     placement: Placement,
     region: Int[np.ndarray, "4"],
     *,
@@ -135,23 +173,36 @@ def overlay(
 ) -> None:
     """Lays one painted crop over the frame, in place.
 
-    Pixels beyond the region and its feather are not touched.
+    Pixels beyond the region and its feather are not touched. A crop that the frame
+    shows enlarged is painted from its layers.
     """
     height, width = frame.shape[:2]
+    size = painted.face.shape[0]
+    enlargement = 1 / np.sqrt(abs(np.linalg.det(placement.to_crop[:, :2])))
+    layers = picture = None
+    halvings = 0
+    if painted.layers is not None and enlargement > 1:
+        layers, picture = painted.layers, latent.image
+        # Pixels of the donor for each of the frame: more than one are averaged first.
+        per_pixel = picture.shape[0] * CLOSER / (size * enlargement)
+        halvings = max(round(np.log2(max(per_pixel, 1))), 0)
     for x, y, side in _tiles(placement, region, feather):
         corner = np.array([x, y], np.float64)
-        painted = _overlay(
+        drawn = _overlay(
             sample.cut_window(frame, x, y, side),
             sample.cut_window(owner, x, y, side),
             np.int32(index),
-            face,
+            painted.face,
+            layers,
+            picture,
             affine.translate(placement.to_crop, corner).astype(np.float32),
             (region - np.tile(corner, 2)).astype(np.float32),
             np.float32(feather),
+            halvings=halvings,
         )
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + side, width), min(y + side, height)
-        inner = np.asarray(painted)[top - y : bottom - y, left - x : right - x]
+        inner = np.asarray(drawn)[top - y : bottom - y, left - x : right - x]
         frame[top:bottom, left:right] = inner
 
 
@@ -205,19 +256,45 @@ def _crop(window, keep, keypoints, to_crop, *, size):
 @functools.partial(jax.jit, static_argnames=("config", "match_border"))
 def _paint(params, crops, latents, *, config, match_border):
     batch = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *crops)
-    z = jnp.stack(latents)
-    faces = models.generate(config, params, align.condition(batch), z)
+    drawn = jax.tree.map(lambda *leaves: jnp.stack(leaves), *latents)
+    condition, layers = align.condition(batch), None
+    if models.latent_kind(config) == "donor":
+        painting = donor.paint(config, params, condition, drawn)
+        faces = painting.face
+        layers = blend.Layers(painting.base, painting.share, painting.plate)
+    else:
+        faces = models.generate(config, params, condition, drawn)
     if match_border:
-        faces = blend.match_border(faces, batch)
+        matched = blend.match_border(faces, batch)
+        if layers is not None:
+            layers = layers._replace(base=layers.base + matched - faces)
+        faces = matched
     faces = blend.inpaint(faces, batch)
-    return faces, jnp.isfinite(faces).all((1, 2, 3))
+    finite = jnp.isfinite(faces).all((1, 2, 3))
+    if layers is not None:
+        layers = layers._replace(
+            base=blend.inpaint(layers.base, batch), share=layers.share * batch.mask
+        )
+        for leaf in jax.tree.leaves(layers):
+            finite &= jnp.isfinite(leaf).all(tuple(range(1, leaf.ndim)))
+    return Painted(faces, layers), finite
 
 
-@jax.jit
-def _overlay(window, owner, index, face, to_crop, region, feather):
+@functools.partial(jax.jit, static_argnames="halvings")
+def _overlay(
+    window, owner, index, face, layers, picture, to_crop, region, feather, *, halvings
+):
     own, other = owner == index, (owner != index) & (owner != NOBODY)
     alpha = blend.soften(own[None], other[None], region[None], feather=feather)
-    image = blend.paste(_to_image(window)[None], alpha, face[None], to_crop[None])
+    under = _to_image(window)[None]
+    if layers is None:
+        image = blend.paste(under, alpha, face[None], to_crop[None])
+    else:
+        batched = jax.tree.map(lambda x: x[None], layers)
+        picture = picture[None]
+        for _ in range(halvings):
+            picture = filters.halve(picture)
+        image = blend.paste_layers(under, alpha, batched, picture, to_crop[None])
     # Pixels that are not painted stay what they were, to the bit.
     return jnp.where(alpha[0] > 0, _to_pixels(image[0], window.dtype), window)
 

@@ -3,12 +3,15 @@
 The frame is erased first; what follows sees the erased frame only. Frames, boxes and
 windows are NumPy on the host; the steps on the device are in ``paint``.
 
-Seeds: one face is a function of its latent, drawn from its own key, and of the erased
-frame, the box and the keypoints. It depends neither on how many other faces, frames or
-files are done nor on how they are batched.
+Seeds: the keys of a frame's faces follow from the seed and the erased frame, see
+``seeds``. One face is a function of its latent, drawn from its own key, and of the
+erased frame, the box and the keypoints; with donors, also of whom the faces before it
+in the frame got. It depends neither on other frames or files nor on how they are
+batched.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +19,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from jaxanon import canvas, detect, models, pose, redact, regions, seek
+from jaxanon import canvas, detect, models, paint, pose, redact, regions, seeds, seek
+from jaxanon.donors import choose
 from jaxanon.errors import ConfigError
 from jaxanon.types import KEYPOINTS, Detections
 from jaxanon.weights import Weights
@@ -80,6 +84,10 @@ class FaceReport(NamedTuple):
     keypoints_seen: tuple[str, ...]
     mode: str
     """How it is hidden: one of ``MODES``, or ``none`` for an empty box."""
+    donor: str | None = None
+    """Who lent the face, by id; None where nobody did."""
+    chosen: str | None = None
+    """Why, in words."""
     fallback: str | None = None
     """``black`` where painting failed, ``none`` where there was nothing to hide."""
     why: str | None = None
@@ -93,14 +101,15 @@ class Result(NamedTuple):
     faces: tuple[FaceReport, ...]
 
 
-def face_keys(key: jax.Array, n: int) -> list[jax.Array]:
-    """Derives the key of each face of a frame from the key of the frame."""
-    return [jax.random.fold_in(key, index) for index in range(n)]
+Latent = Any
+"""What one face is painted from: a z, or a ``choose.Pick`` of a donor."""
 
 
 def to_device(weights: Weights) -> Weights:
     """Puts the parameters where they are used, once for many frames."""
     params = weights.params
+    if models.is_generator(weights.kind) and weights.cast is None:
+        weights = weights._replace(cast=_find_cast(weights))
     if jax.default_backend() == "cpu":
         params = models.prepare(weights.kind, params)
     return weights._replace(params=jax.device_put(params))
@@ -132,8 +141,7 @@ def anonymize(
         DetectorError: The detector answered something that is no ``Detections``.
     """
     detections = seek.find_faces(frame, detector, keypointer, score=options.score)
-    keys = face_keys(key, len(detections.boxes))
-    return run(frame, detections, weights, keys=keys, options=options).frame
+    return run(frame, detections, weights, key=key, options=options).frame
 
 
 def run(
@@ -141,8 +149,8 @@ def run(
     detections: Detections,
     weights: Weights | None,
     *,
-    keys: Sequence[jax.Array] | jax.Array | None = None,
-    latents: Float[Array, "n *z"] | Float[np.ndarray, "n *z"] | None = None,
+    key: jax.Array | None = None,
+    latents: Sequence[Latent] | Float[Array, "n *z"] | None = None,
     options: Options = DEFAULTS,
 ) -> Result:
     """Hides the given faces of a frame.
@@ -151,17 +159,76 @@ def run(
         frame: RGB, uint8 or uint16.
         detections: All of them are hidden, whatever their score.
         weights: Of a generator; None will do for modes other than ``generate``.
-        keys: One typed random key per face, to draw its latent from.
-        latents: One latent per face, instead of keys.
+        key: To draw the latents from, with what is left of the frame.
+        latents: One latent per face, instead of a key.
         options: See ``Options``.
     """
-    drawn = None
-    if options.mode == "generate" and len(detections.boxes):
-        if weights is None:
-            raise ConfigError("Mode 'generate' needs the weights of a generator.")
-        drawn = _latents(keys, latents, len(detections.boxes), weights, options)
-    (result,) = run_all([frame], [detections], weights, [drawn], options=options)
+    erased = erase(frame, detections, weights, options)
+    n = len(detections.boxes)
+    if options.mode == "generate" and n:
+        if (key is None) == (latents is None):
+            raise ValueError("Give either a key or latents, one per face.")
+        if key is not None:
+            keys = face_keys(frame_key(key, erased), n)
+            latents = draw_latents(erased, keys, weights, options)
+        if latents is None or len(latents) != n:
+            raise ValueError(f"Got {len(latents or ())} latents for {n} faces.")
+    (result,) = run_all(
+        [frame], [detections], weights, [latents], [erased], options=options
+    )
     return result
+
+
+def frame_key(key: jax.Array, erased: canvas.Canvas) -> jax.Array:
+    """Derives the key of a frame from what is left of it."""
+    return seeds.erased_key(key, erased.output)
+
+
+def face_keys(key: jax.Array, n: int) -> list[jax.Array]:
+    """Derives the key of each face of a frame from the key of the frame."""
+    return [jax.random.fold_in(key, index) for index in range(n)]
+
+
+def draw_latents(
+    erased: canvas.Canvas,
+    keys: Sequence[jax.Array],
+    weights: Weights | None,
+    options: Options,
+    *,
+    indices: Sequence[int] | None = None,
+    taken: Collection[int] = (),
+) -> list[Latent]:
+    """Draws what faces of an erased frame are painted from, each from its own key.
+
+    Args:
+        erased: The frame.
+        keys: One for each face.
+        weights: Of a generator.
+        options: See ``Options``.
+        indices: Of the faces; None = all.
+        taken: Donors that other faces of the frame have; nobody appears twice.
+    """
+    if weights is None:
+        raise ConfigError("Mode 'generate' needs the weights of a generator.")
+    chosen = range(len(keys)) if indices is None else indices
+    if models.latent_kind(weights.config) == "normal":
+        shape = models.latent_shape(weights.config)
+        truncation = options.truncation
+        return [
+            np.asarray(models.sample_latent(k, 1, shape, truncation=truncation)[0])
+            for k in keys
+        ]
+    cast, latents, others = _find_cast(weights), [], set(taken)
+    for key, index in zip(keys, chosen, strict=True):
+        fit = None
+        if cast.matcher is not None and erased.regions[index].any():
+            seen = canvas.surroundings(erased, index, weights.config, options)
+            fit = functools.partial(paint.fit, cast.matcher, seen)
+        points = erased.keypoints[index]
+        pick = choose.choose(key, cast, points, fit=fit, taken=others)
+        others.add(pick.index)
+        latents.append(pick)
+    return latents
 
 
 def run_all(
@@ -169,6 +236,7 @@ def run_all(
     detections: Sequence[Detections],
     weights: Weights | None,
     latents: Sequence[Any],
+    canvases: Sequence[canvas.Canvas],
     *,
     options: Options = DEFAULTS,
 ) -> list[Result]:
@@ -179,59 +247,66 @@ def run_all(
         detections: Of each frame.
         weights: Of a generator; None will do for modes other than ``generate``.
         latents: Of each frame, one per face; None in other modes.
+        canvases: Of each frame, see ``erase``.
         options: See ``Options``.
     """
-    turn = models.turn_limit(weights.config) if weights else 0.0
-    canvases = [
-        _erase(frame, found, drawn, options, turn)
-        for frame, found, drawn in zip(frames, detections, latents, strict=True)
-    ]
     if options.mode == "generate" and any(len(c.boxes) for c in canvases):
         if weights is None:
             raise ConfigError("Mode 'generate' needs the weights of a generator.")
-        canvas.fill(canvases, weights, options)
+        given = [
+            c._replace(latents=_read(drawn, weights))
+            for c, drawn in zip(canvases, latents, strict=True)
+        ]
+        canvas.fill(given, weights, options)
     elif options.mode in ("blur", "pixelate"):
         hide = getattr(redact, options.mode)
         for frame, erased in zip(frames, canvases, strict=True):
             for x0, y0, x1, y1 in erased.regions[erased.regions.any(1)]:
                 erased.output[y0:y1, x0:x1] = hide(frame[y0:y1, x0:x1])
     return [
-        Result(erased.output, _report(found, erased.regions, erased.failed, options))
-        for erased, found in zip(canvases, detections, strict=True)
+        Result(erased.output, _report(found, erased, drawn, weights, options))
+        for erased, found, drawn in zip(canvases, detections, latents, strict=True)
     ]
 
 
-def _erase(
-    frame, found: Detections, latents, options: Options, turn: float
+def erase(
+    frame: UInt[np.ndarray, "h w 3"],
+    found: Detections,
+    weights: Weights | None,
+    options: Options,
 ) -> canvas.Canvas:
+    """Erases the faces of a frame: all that later steps may see."""
     if frame.dtype not in (np.uint8, np.uint16) or frame.shape[2:] != (3,):
         raise ValueError(
             f"Frame {frame.dtype} {frame.shape} must be uint8 or uint16, [h w 3]."
         )
+    turn = models.turn_limit(weights.config) if weights else 0.0
     where = regions.find(found.boxes, *frame.shape[:2], scale=options.mask_scale)
     return canvas.Canvas(
         output=regions.erase(frame, where),
         boxes=found.boxes,
         regions=where,
         keypoints=_usable_keypoints(found.keypoints, options, turn),
-        latents=() if latents is None else latents,
+        latents=(),
         failed={},
     )
 
 
-def _latents(keys, latents, n: int, weights, options):
-    """Returns one latent per face, given or drawn one by one from its own key."""
-    if (keys is None) == (latents is None):
-        raise ValueError("Give either keys or latents, one per face.")
-    given = latents if keys is None else keys
-    if len(given) != n:
-        raise ValueError(f"Got {len(given)} keys or latents for {n} faces.")
-    if keys is None:
-        return latents
-    shape = models.latent_shape(weights.config)
+def _find_cast(weights: Weights) -> Any:
+    """Returns whom a generator paints from; None where it needs nobody."""
+    if weights.cast is not None or models.latent_kind(weights.config) != "donor":
+        return weights.cast
+    return choose.load_default()
+
+
+def _read(latents: Sequence[Latent] | None, weights: Weights) -> Sequence[Any]:
+    """Turns picks into donors; a z is painted from as it is."""
+    if latents is None:
+        return ()
+    cast = _find_cast(weights)
     return [
-        models.sample_latent(key, 1, shape, truncation=options.truncation)[0]
-        for key in keys
+        choose.read(cast, item) if isinstance(item, choose.Pick) else item
+        for item in latents
     ]
 
 
@@ -243,7 +318,8 @@ def _usable_keypoints(keypoints, options, turn=0.0) -> np.ndarray:
     return usable
 
 
-def _report(detections, found, failed, options) -> tuple[FaceReport, ...]:
+def _report(detections, erased, latents, weights, options) -> tuple[FaceReport, ...]:
+    found, failed = erased.regions, erased.failed
     usable = _usable_keypoints(detections.keypoints, options)
     seen = np.all(np.isfinite(usable), axis=-1)
     reports = []
@@ -254,11 +330,19 @@ def _report(detections, found, failed, options) -> tuple[FaceReport, ...]:
             keypoints_seen=tuple(np.array(KEYPOINTS)[seen[index]].tolist()),
             mode=options.mode,
         )
+        drawn = None if latents is None else latents[index]
+        if isinstance(drawn, choose.Pick):
+            entries = _find_cast(weights).bank.entries
+            report = report._replace(donor=entries[drawn.index]["id"], chosen=drawn.why)
         if not found[index].any():
             why = "The box is empty or outside the frame."
-            report = report._replace(mode="none", fallback="none", why=why)
+            report = report._replace(
+                mode="none", fallback="none", why=why, donor=None, chosen=None
+            )
         elif index in failed:
             why = failed[index]
-            report = report._replace(mode="black", fallback="black", why=why)
+            report = report._replace(
+                mode="black", fallback="black", why=why, donor=None, chosen=None
+            )
         reports.append(report)
     return tuple(reports)

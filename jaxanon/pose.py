@@ -29,6 +29,48 @@ INNER = [NOSE, LEFT_EYE, RIGHT_EYE, LEFT_MOUTH, RIGHT_MOUTH, UPPER_LIP, LOWER_LI
 """What is known of every face that may be a donor."""
 
 
+USUAL = np.array(
+    [
+        [0.515, 0.599],
+        [0.738, 0.392],
+        [0.283, 0.400],
+        [0.707, 0.747],
+        [0.319, 0.754],
+        [0.510, 0.751],
+        [0.511, 0.781],
+    ]
+)
+"""Where INNER usually are, in sides of the face's box: medians of 21,569 faces."""
+
+
+def complete(keypoints: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k 2"]:
+    """Guesses those of INNER that are not seen, from those that are.
+
+    Args:
+        keypoints: x y in any unit; NaN = not seen.
+
+    Returns:
+        A new array; with fewer than two seen, a face that looks at the camera.
+    """
+    completed = np.array(keypoints, np.float64)
+    inner = completed[INNER]
+    seen = np.isfinite(inner).all(-1)
+    if seen.all():
+        return completed
+    usual = USUAL @ np.array([1, 1j])
+    moved = usual
+    if seen.sum() > 1:
+        # A similarity is a complex factor and a shift.
+        known = inner[seen] @ np.array([1, 1j])
+        a, b = usual[seen] - usual[seen].mean(), known - known.mean()
+        moved = known.mean() + (np.conj(a) @ b) / (np.conj(a) @ a).real * (
+            usual - usual[seen].mean()
+        )
+    guessed = np.stack([moved.real, moved.imag], -1)
+    completed[INNER] = np.where(seen[:, None], inner, guessed)
+    return completed
+
+
 def shape_of_face(keypoints: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "10"]:
     """Describes how a head is held and its mouth opened, whatever its place and size.
 

@@ -22,6 +22,9 @@ SHAPE = 0.77
 ROOM = 0.03
 """Least margin of a square of DeepPrivacy's around a region, in its sides."""
 
+CENTRED = 1.7
+"""Side of a crop that is centred on its face, in longer sides of the face's box."""
+
 NOBODY = -1
 """Owner of the pixels that are kept."""
 
@@ -93,6 +96,7 @@ def place(
     *,
     size: int,
     feather: float,
+    context: float = 0.0,
 ) -> Placement:
     """Chooses the crop of a face and the window to work in.
 
@@ -104,10 +108,14 @@ def place(
         width: Of the frame.
         size: Side of the crop in its own pixels.
         feather: Width of the blend around the region, in its longer sides.
+        context: Side of the crop in longer sides of the box; 0 = as DeepPrivacy cuts.
     """
     degrees = pose.roll_degrees(keypoints)
     turned = degrees if abs(degrees) > ROLL_DEGREES else 0.0
-    square = choose_square(box, region, height, width, inside=turned == 0)
+    inside = turned == 0 and not context
+    square = choose_square(
+        box, region, height, width, inside=inside, context=context or CENTRED
+    )
     to_crop = affine.square_to_crop(square, size=size, degrees=turned)
 
     margin = max(feather * (region[2:] - region[:2]).max(), 1) + 2
@@ -126,6 +134,7 @@ def choose_square(
     width: int,
     *,
     inside: bool = True,
+    context: float = CENTRED,
 ) -> Float[np.ndarray, "4"]:
     """Returns the square that is cut out around a box.
 
@@ -138,6 +147,7 @@ def choose_square(
         height: Of the frame.
         width: Of the frame.
         inside: False asks for the centred one.
+        context: Least side of the centred one in longer sides of the box.
     """
     whole = complete(box, height, width)
     known = boxes.clip(whole, height, width)
@@ -150,7 +160,7 @@ def choose_square(
             return square
     centre = (whole[:2] + whole[2:]) / 2
     reach = np.maximum(centre - region[:2], region[2:] - centre).max()
-    side = max(1.7 * (whole[2:] - whole[:2]).max(), 2.8 * reach)
+    side = max(context * (whole[2:] - whole[:2]).max(), 2.8 * reach)
     return np.concatenate([centre - side / 2, centre + side / 2])
 
 

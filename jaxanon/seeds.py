@@ -1,10 +1,12 @@
 """What a face depends on: the keys of a run, of a file and of a person in a video.
 
-The seed contract: the faces of a file follow from the seed, the file's content, the
-detections, the weights and the options, on one kind of device; neither its name nor its
-place among other files plays a part. A file's key is the base key folded with the first
-four bytes of the SHA-256 of its content; a track's key is the file's, folded with the
-track's number.
+The seed contract: the faces of a file follow from the seed, what is left of its
+pictures when the faces are erased, the detections, the weights and the options, on one
+kind of device; no hidden pixel, nor the file's name, nor its place among other files
+plays a part. A frame's key is the base key folded with the first four bytes of the
+SHA-256 of the erased frame, and a face's is the frame's folded with the face's number.
+A person's key in a video is made in the same way, of the frame that they are first
+seen in and the number of their track.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import UInt
 
 from jaxanon.errors import ConfigError, MediaError
 
@@ -36,9 +39,11 @@ def base_key(seed: int | None) -> jax.Array:
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def file_key(key: jax.Array, sha256: str) -> jax.Array:
-    """Derives the key of a file from the base key and the hash of its content."""
-    return jax.random.fold_in(key, int(sha256[:8], 16))
+def erased_key(key: jax.Array, frame: UInt[np.ndarray, "h w 3"]) -> jax.Array:
+    """Derives the key of a frame from the base key and the erased frame."""
+    digest = hashlib.sha256(repr((frame.shape, str(frame.dtype))).encode())
+    digest.update(np.ascontiguousarray(frame).data)
+    return jax.random.fold_in(key, int(digest.hexdigest()[:8], 16))
 
 
 def hash_file(path: Path) -> str:

@@ -49,6 +49,9 @@ class Weights(NamedTuple):
     """Where the numbers come from: data, licences, metrics."""
     sha256: str
     """Hash of the file."""
+    cast: Any = None
+    """Whom a painter of donors paints from, see ``donors.choose``; None = the shipped
+    bank."""
 
 
 def names() -> list[str]:
@@ -130,8 +133,8 @@ def save(
         "provenance": json.dumps(dict(provenance), sort_keys=True, allow_nan=False),
         "version": VERSION,
     }
-    data = _encode(tensors, metadata)
-    _write(Path(path), data)
+    data = encode(tensors, metadata)
+    write(Path(path), data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -244,7 +247,8 @@ def _header(data: bytes) -> dict[str, Any]:
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
 
 
-def _encode(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+def encode(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """Encodes a safetensors file, the same in every run."""
     # The library shuffles metadata; a header in one order gives one hash.
     data = safetensors.numpy.save(
         {k: np.ascontiguousarray(v) for k, v in tensors.items()}
@@ -255,7 +259,12 @@ def _encode(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
     return len(header).to_bytes(8, "little") + header + body
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Writes a file wholly or not at all.
+
+    Raises:
+        WeightsError: It cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:

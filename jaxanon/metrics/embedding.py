@@ -107,7 +107,7 @@ def make(run: Callable[[np.ndarray], np.ndarray]) -> Embedder:
 
 
 def align(
-    image: UInt8[np.ndarray, "h w 3"], keypoints: Num[np.ndarray, "9 2"]
+    image: UInt8[np.ndarray, "h w 3"], keypoints: Num[np.ndarray, "k 2"]
 ) -> Float[np.ndarray, "112 112 3"] | None:
     """Turns, scales and cuts a face to the template; None if three points are missing.
 

@@ -31,6 +31,11 @@ Look = Callable[[Array], Sequence[Array]]
 """images [b h w 3] -> maps of a fixed network."""
 
 
+def is_generator(kind: str) -> bool:
+    """Says whether a kind of weights is a generator's."""
+    return kind in generators.names()
+
+
 def latent_kind(config: Any) -> str:
     """Returns what a generator draws a face from: ``normal``, a z, or ``donor``."""
     return generators.find(config.kind).LATENT
@@ -73,6 +78,8 @@ def generate(
 
 def prepare(kind: str, params: Params) -> Params:
     """Rearranges parameters for a CPU, where their network has something to gain."""
+    if not is_generator(kind):
+        return params
     module = generators.find(kind)
     return module.prepare(params) if hasattr(module, "prepare") else params
 

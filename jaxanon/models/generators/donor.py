@@ -19,32 +19,19 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from jaxanon import pose
 from jaxanon.models import layers
 from jaxanon.models.generators import unet
 from jaxanon.ops import affine, filters, sample, warp
-from jaxanon.types import KEYPOINTS, Condition, Donor, empty_condition
+from jaxanon.types import Condition, Donor, empty_condition
 
 LATENT = "donor"
 
-INNER = tuple(
-    KEYPOINTS.index(name)
-    for name in KEYPOINTS
-    if not name.endswith(("ear", "shoulder"))
-)
+INNER = np.array(pose.INNER)
 """The keypoints that a donor is bent to: nose, eyes, mouth corners and lips."""
-
-USUAL = (
-    (0.515, 0.599),
-    (0.738, 0.392),
-    (0.283, 0.400),
-    (0.707, 0.747),
-    (0.319, 0.754),
-    (0.510, 0.751),
-    (0.511, 0.781),
-)
-"""Where INNER usually are, in sides of the face's box: medians of 21,569 faces."""
 
 USUAL_WEIGHT = 0.02
 """Of the usual place of a keypoint, beside one that is seen."""
@@ -226,7 +213,7 @@ def _usual(mask: Float[Array, "b h w 1"]) -> Float[Array, "b n 2"]:
     variance = (jnp.square(points - centre[:, None, None]) * mask).sum((1, 2)) / total
     # Masks are about 1.3 times the face's box; a rectangle's side is sqrt(12) sigma.
     side = jnp.sqrt(12 * variance + 1e-8) / 1.3
-    return centre[:, None] + (jnp.array(USUAL) - 0.5) * side[:, None]
+    return centre[:, None] + (jnp.array(pose.USUAL, jnp.float32) - 0.5) * side[:, None]
 
 
 def _warp(

@@ -1,0 +1,129 @@
+"""Who lends a face: pose first, then what fits the visible pixels, then the seed.
+
+Nothing hidden plays a part: the keypoints say how the head is held, the erased picture
+what is around it, and the face's key draws among at least ``LEAST`` donors, so that the
+choice tells little.
+"""
+
+import functools
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from jaxanon import pose, weights
+from jaxanon.donors import bank as banks
+from jaxanon.donors.bank import Bank
+from jaxanon.types import MIRROR, Donor
+
+LEAST = 16
+"""Donors that the seed draws from, where there are so many."""
+
+NEAREST = 64
+"""How many heads that are held alike are asked whether they fit."""
+
+FAR = 0.9
+"""Distance of ``pose.shape_of_face`` beyond which no donor is like the asked head."""
+
+Fit = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n"]]
+"""vectors of donors -> how well each fits the surroundings; higher is better."""
+
+
+class Cast(NamedTuple):
+    """A bank, ready to be chosen from."""
+
+    bank: Bank
+    shapes: Float[np.ndarray, "m 10"]
+    """How each head is held; the second half are the same people mirrored."""
+    images: dict[int, np.ndarray]
+    """Pictures that were decoded before; a cache."""
+    matcher: Any = None
+    """Weights of the network that says who fits; None = nobody is asked."""
+
+
+class Pick(NamedTuple):
+    """A donor for one face."""
+
+    index: int
+    """In the bank."""
+    mirrored: bool
+    distance: float
+    """Of its head's pose from the asked one; see ``FAR``."""
+    why: str
+    """In words."""
+
+
+@functools.cache
+def load_default() -> Cast:
+    """Loads the bank that ships with the library, once."""
+    return make_cast(banks.load())
+
+
+def make_cast(bank: Bank) -> Cast:
+    """Measures how the heads of a bank are held."""
+    plain = [pose.shape_of_face(points) for points in bank.keypoints]
+    mirrored = [pose.shape_of_face(mirror(points)) for points in bank.keypoints]
+    matcher = None
+    if bank.vectors.shape[1] and "matcher" in weights.names():
+        matcher = weights.load("matcher")
+    return Cast(bank, np.stack(plain + mirrored), {}, matcher)
+
+
+def choose(
+    key: jax.Array,
+    cast: Cast,
+    keypoints: Float[np.ndarray, "k 2"],
+    *,
+    fit: Fit | None = None,
+    taken: Collection[int] = (),
+) -> Pick:
+    """Chooses a donor for a face.
+
+    Args:
+        key: Of the face.
+        cast: Whom to choose from.
+        keypoints: x y in any unit; NaN = not seen. Of too few, a head is asked for that
+            looks at the camera.
+        fit: How well donors fit the surroundings; None = all alike.
+        taken: Donors that others in the picture have.
+    """
+    shape = pose.shape_of_face(pose.complete(keypoints))
+    distance = np.linalg.norm(cast.shapes - shape, axis=1)
+    n = len(cast.bank.entries)
+    free = np.array([index not in taken for index in range(n)])
+    if not free.any():
+        free[:] = True
+    # Each person once, in the better of the two ways.
+    best = np.minimum(distance[:n], distance[n:])
+    order = np.argsort(np.where(free, best, np.inf), kind="stable")
+    near = order[: min(NEAREST, int(free.sum()))]
+    if fit is not None and cast.bank.vectors.shape[1]:
+        score = np.asarray(fit(cast.bank.vectors[near]), np.float64)
+        # A donor held quite otherwise needs to fit much better.
+        score = score - 0.5 * best[near]
+        near = near[np.argsort(-score, kind="stable")]
+    near = near[:LEAST]
+    index = int(near[int(jax.random.randint(key, (), 0, len(near)))])
+    mirrored = bool(distance[n + index] < distance[index])
+    why = f"drawn from {len(near)} of {int(free.sum())}: pose {best[index]:.2f} off"
+    if fit is not None:
+        why += ", fits what is visible"
+    return Pick(index, mirrored, float(best[index]), why)
+
+
+def read(cast: Cast, pick: Pick) -> Donor:
+    """Returns a donor for the painter, without a batch axis."""
+    if pick.index not in cast.images:
+        cast.images[pick.index] = banks.decode(cast.bank, pick.index)
+    image, points = cast.images[pick.index], cast.bank.keypoints[pick.index]
+    if pick.mirrored:
+        image, points = image[:, ::-1], mirror(points)
+    image = image.astype(np.float32) / 127.5 - 1
+    return Donor(image, np.nan_to_num(points).astype(np.float32))  # type: ignore[arg-type]
+
+
+def mirror(keypoints: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k 2"]:
+    """Mirrors keypoints in sides of their picture."""
+    return np.stack([1 - keypoints[:, 0], keypoints[:, 1]], -1)[list(MIRROR)]
