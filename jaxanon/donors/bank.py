@@ -33,7 +33,7 @@ REACH = 2.9
 LOWER = 0.56
 """How far the picture's centre is below the eyes, in the same."""
 
-DEFAULT = weights.ASSETS / "donors.safetensors"
+DEFAULT = weights.ASSETS / "donors.bank"
 
 
 class Bank(NamedTuple):
