@@ -75,11 +75,10 @@ def load(name_or_path: str | os.PathLike[str]) -> Weights:
     except OSError as error:
         raise WeightsError(f"Cannot read weights {path}: {error.strerror}.") from error
     try:
-        tensors = safetensors.numpy.load(data)
-        metadata = _header(data).get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        tensors, metadata = decode(data)
+    except WeightsError as error:
         raise WeightsError(
-            f"{path} is not a weights file, or a damaged one: {error}. "
+            f"{path} is not a weights file: {error}. "
             "A published checkpoint must go through `jaxanon convert` first."
         ) from error
     with _named(path):
@@ -245,6 +244,21 @@ def _check_numbers(tensors: Mapping[str, np.ndarray]) -> None:
 
 def _header(data: bytes) -> dict[str, Any]:
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
+def decode(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Decodes a safetensors file to its tensors and its metadata.
+
+    Raises:
+        WeightsError: It is damaged, or no such file.
+    """
+    try:
+        tensors = safetensors.numpy.load(data)
+        return tensors, _header(data).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, RecursionError) as error:
+        raise WeightsError(f"not a safetensors file, or a damaged one: {error}") from (
+            error
+        )
 
 
 def encode(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
 
 from jaxanon import pose, weights
 from jaxanon.errors import WeightsError
@@ -90,15 +88,13 @@ def load(path: str | os.PathLike[str] = DEFAULT) -> Bank:
     path = Path(path)
     try:
         data = path.read_bytes()
-        tensors = safetensors.numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header["__metadata__"]
+        tensors, metadata = weights.decode(data)
         if metadata["version"] != VERSION:
             raise WeightsError(f"layout {metadata['version']!r} is not {VERSION!r}")
         bank = _unpack(tensors, metadata, hashlib.sha256(data).hexdigest())
     except OSError as error:
         raise WeightsError(f"Cannot read donors {path}: {error.strerror}.") from error
-    except (SafetensorError, ValueError, KeyError, TypeError, WeightsError) as error:
+    except (ValueError, KeyError, TypeError, WeightsError) as error:
         raise WeightsError(f"{path} is no bank of donors: {error}.") from error
     check_consent(bank.provenance, str(path))
     return bank
