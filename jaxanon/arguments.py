@@ -47,6 +47,7 @@ def parser(commands: dict[str, Callable]) -> argparse.ArgumentParser:
     _add_info(add("info", "show versions, devices, detectors and weights"))
     _add_convert(add("convert", "turn a published checkpoint into a weights file"))
     _add_live(add("live", "anonymise a camera or stream as it comes"))
+    _add_donors(add("donors", "make or show a bank of people who agreed to be shown"))
     return main
 
 
@@ -125,6 +126,35 @@ def _add_live(command: argparse.ArgumentParser) -> None:
     _add_output(command)
 
 
+def _add_donors(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    make = actions.add_parser("make", help="make a bank from photos")
+    make.add_argument(
+        "photos",
+        nargs="+",
+        metavar="PHOTO",
+        help="files, of one person, or folders, each of one person",
+    )
+    make.add_argument("-o", "--out", required=True, metavar="FILE.bank")
+    make.add_argument(
+        "--statement",
+        required=True,
+        metavar="TEXT",
+        help="in which words they agreed to be shown; it is kept in the bank",
+    )
+    make.add_argument("--overwrite", action="store_true", help="replace the file")
+    make.add_argument("--device", default="auto", choices=DEVICES)
+    make.set_defaults(detector="centerface")
+    listing = actions.add_parser("list", help="print who is in a bank")
+    show = actions.add_parser("show", help="draw a sheet of all donors")
+    for action in (listing, show):
+        action.add_argument(
+            "bank", nargs="?", metavar="FILE.bank", help="(the one that ships)"
+        )
+    show.add_argument("-o", "--out", required=True, metavar="SHEET.png")
+    show.add_argument("--overwrite", action="store_true", help="replace the file")
+
+
 def _add_inputs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "input", nargs="+", metavar="INPUT", help="files, folders, or quoted globs"
@@ -178,6 +208,11 @@ def _add_hiding(command: argparse.ArgumentParser) -> None:
         default="default",
         metavar="NAME|FILE",
         help="the generator: shipped weights or a .safetensors file (%(default)s)",
+    )
+    command.add_argument(
+        "--donors",
+        metavar="FILE.bank",
+        help="paint with the faces of this bank, see `jaxanon donors make`",
     )
 
 

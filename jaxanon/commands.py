@@ -192,6 +192,44 @@ def _live(args: Any) -> int:
     )
 
 
+def _donors(args: Any) -> int:
+    from jaxanon.donors import bank
+
+    if args.action == "make":
+        return _make_donors(args)
+    opened = bank.load(args.bank or bank.DEFAULT)
+    if args.action == "list":
+        for entry in opened.entries:
+            print(f"{entry['id']}: {entry['source']}, {entry['licence']}")
+        print(f"{len(opened.entries)} pictures; {opened.provenance}")
+        return 0
+    from jaxanon.media import webp
+
+    _check_new(args.out, args.overwrite)
+    pictures = [bank.decode(opened, index) for index in range(len(opened.entries))]
+    webp.write_sheet(Path(args.out), pictures)
+    print(f"wrote {args.out}")
+    return 0
+
+
+def _make_donors(args: Any) -> int:
+    runtime.start(args.device)
+    from jaxanon import detect, pipeline, weights
+    from jaxanon.donors import bank, make
+
+    _check_new(args.out, args.overwrite)
+    made = make.make(
+        [Path(photo) for photo in args.photos],
+        statement=args.statement,
+        detector=detect.make(args.detector),
+        keypointer=pipeline.to_device(weights.load("keypointer")),
+    )
+    bank.save(args.out, made)
+    people = {entry["person"] for entry in made.entries}
+    print(f"wrote {args.out}: {len(people)} donors on {len(made.entries)} photos")
+    return 0
+
+
 BY_NAME = {
     "anonymize": _anonymize,
     "detect": _detect,
@@ -199,6 +237,7 @@ BY_NAME = {
     "info": _info,
     "convert": _convert,
     "live": _live,
+    "donors": _donors,
 }
 
 

@@ -35,9 +35,7 @@ def load(
     generates = options.mode == "generate"
     generator = keypointer = detector = glance = None
     if generates and is_painting:
-        generator = pipeline.to_device(weights.load(args.weights))
-        if generator.kind == "keypointer":
-            raise ConfigError(f"--weights {args.weights}: not a generator's.")
+        generator = _load_generator(args.weights, getattr(args, "donors", None))
     if is_detecting:
         name = args.detector
         if name == "centerface" and not device.startswith("cpu"):
@@ -60,6 +58,22 @@ def load(
         ).start()
     key = files.base_key(getattr(args, "seed", None))
     return Tools(generator, detector, keypointer, glance, options, key, device)
+
+
+def _load_generator(name: str, donors: str | None) -> Any:
+    """Loads a generator and, where it paints from donors, whom it paints from."""
+    from jaxanon import models, pipeline, weights
+    from jaxanon.donors import bank, choose
+
+    generator = weights.load(name)
+    if not models.is_generator(generator.kind):
+        raise ConfigError(f"--weights {name}: not a generator's.")
+    if donors is not None:
+        if models.latent_kind(generator.config) != "donor":
+            raise ConfigError(f"--donors: {name} does not paint from donors.")
+        cast = choose.make_cast(bank.load(donors))
+        generator = generator._replace(cast=cast)
+    return pipeline.to_device(generator)
 
 
 def _options(args: Any) -> Any:

@@ -20,7 +20,7 @@ from jaxanon.models import keypointer as keypointer_network
 from jaxanon.models.generators import donor
 from jaxanon.ops import affine, filters, sample
 from jaxanon.regions import NOBODY, Placement
-from jaxanon.types import KEYPOINTS, Crops, Donor
+from jaxanon.types import KEYPOINTS, Condition, Crops, Donor
 from jaxanon.weights import Weights
 
 TILE = 512
@@ -119,6 +119,29 @@ def paint(
         jax.tree.map(lambda x, i=i: x[i], painted) if checked[i] else None
         for i in range(len(crops))
     ]
+
+
+def fit(
+    matcher: Weights, surroundings: Condition, vectors: Float[np.ndarray, "n d"]
+) -> Float[np.ndarray, "n"]:
+    """Says how well donors fit what is visible around a face; higher is better.
+
+    Args:
+        matcher: Weights of the network that compares them.
+        surroundings: Of one face, a batch of one.
+        vectors: The network's, of the donors.
+    """
+    with PAINTING:
+        seen = _embed_surroundings(matcher.params, surroundings, config=matcher.config)
+    return vectors @ np.asarray(seen)[0]
+
+
+def embed_donor(matcher: Weights, picture: Donor) -> Float[np.ndarray, "b d"]:
+    """Returns the vectors of donors; see ``fit``."""
+    with PAINTING:
+        return np.asarray(
+            _embed_donors(matcher.params, picture, config=matcher.config), np.float32
+        )
 
 
 def _empty_latent(weights: Weights) -> Any:
@@ -297,6 +320,16 @@ def _overlay(
         image = blend.paste_layers(under, alpha, batched, picture, to_crop[None])
     # Pixels that are not painted stay what they were, to the bit.
     return jnp.where(alpha[0] > 0, _to_pixels(image[0], window.dtype), window)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _embed_surroundings(params, condition, *, config):
+    return matcher_network.embed_surroundings(config, params, condition)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _embed_donors(params, donors, *, config):
+    return matcher_network.embed_donors(config, params, donors)
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -91,14 +91,18 @@ def choose(
     """
     shape = pose.shape_of_face(pose.complete(keypoints))
     distance = np.linalg.norm(cast.shapes - shape, axis=1)
-    n = len(cast.bank.entries)
-    free = np.array([index not in taken for index in range(n)])
-    if not free.any():
-        free[:] = True
-    # Each person once, in the better of the two ways.
+    people = [entry["person"] for entry in cast.bank.entries]
+    n, busy = len(people), {people[index] for index in taken}
+    if len(busy) == len(set(people)):
+        busy = set()  # More faces than donors: somebody has to appear twice.
+    # Each person once, in their best picture and the better of the two ways.
     best = np.minimum(distance[:n], distance[n:])
-    order = np.argsort(np.where(free, best, np.inf), kind="stable")
-    near = order[: min(NEAREST, int(free.sum()))]
+    order, seen = [], set(busy)
+    for index in np.argsort(best, kind="stable").tolist():
+        if people[index] not in seen:
+            seen.add(people[index])
+            order.append(index)
+    near = np.array(order[:NEAREST])
     if fit is not None and cast.bank.vectors.shape[1]:
         score = np.asarray(fit(cast.bank.vectors[near]), np.float64)
         # A donor held quite otherwise needs to fit much better.
@@ -107,7 +111,7 @@ def choose(
     near = near[:LEAST]
     index = int(near[int(jax.random.randint(key, (), 0, len(near)))])
     mirrored = bool(distance[n + index] < distance[index])
-    why = f"drawn from {len(near)} of {int(free.sum())}: pose {best[index]:.2f} off"
+    why = f"drawn from {len(near)} of {len(order)}: pose {best[index]:.2f} off"
     if fit is not None:
         why += ", fits what is visible"
     return Pick(index, mirrored, float(best[index]), why)

@@ -1,6 +1,8 @@
 """Small WebP pictures in memory: what banks of donors hold."""
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -8,6 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from jaxanon.errors import MediaError
+from jaxanon.media import atomic
 
 QUALITY = 85
 
@@ -28,6 +31,27 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
 def encode(file: IO[bytes], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
     """Encodes a picture."""
     Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY, method=6)
+
+
+def write_sheet(path: Path, pictures: Sequence[UInt8[np.ndarray, "s s 3"]]) -> None:
+    """Draws pictures side by side, row by row, into a file.
+
+    Raises:
+        MediaError: It cannot be written.
+    """
+    columns = int(np.ceil(np.sqrt(1.5 * len(pictures))))
+    size = min(160, len(pictures[0]))
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * size, rows * size))
+    for index, picture in enumerate(pictures):
+        place = (index % columns * size, index // columns * size)
+        sheet.paste(Image.fromarray(picture).resize((size, size)), place)
+    try:
+        with atomic.replacing(path) as temporary:
+            kind = Image.registered_extensions().get(path.suffix.lower(), "PNG")
+            sheet.save(temporary, kind)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{path}: cannot be written ({error}).") from error
 
 
 def resample(
