@@ -124,7 +124,8 @@ def _state(track: Track, now: int, settings: Settings):
     first, last = max(begin, inner - 2 * radius), min(end, inner + 2 * radius)
     frames = np.arange(first, last + 1)
     raw = smooth.interpolate(track.frames, track.boxes, frames)
-    points = smooth.interpolate(track.frames, track.keypoints.reshape(-1, 18), frames)
+    flat = track.keypoints.reshape(len(track.frames), -1)
+    points = smooth.interpolate(track.frames, flat, frames)
     at = inner - first
     smoothed = smooth.regress(raw, settings.sigma)
     box = smooth.cover(raw, smoothed, radius)[at]
