@@ -183,6 +183,7 @@ def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every:
             plain = [seek.to_uint8(look.frame.pixels) for look in chosen]
             results = validate(plain, detector(plain)) if plain else []
             for look, found in zip(chosen, results, strict=True):
+                found = _join(found, _find_in_alpha(look.frame.alpha, detector))
                 yield look, complete(look, seek.select(found, score=unsure))
 
     def complete(look: _Look, found: Detections) -> Detections:
@@ -192,6 +193,22 @@ def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every:
         return seek.complete_keypoints(look.frame.pixels, found, keypointer)
 
     return find
+
+
+def _find_in_alpha(alpha: np.ndarray | None, detector: Detector) -> Detections | None:
+    """Finds faces that are seen in what is transparent, as in a stencil."""
+    if alpha is None or alpha.min() == alpha.max():
+        return None
+    picture = seek.to_uint8(np.repeat(alpha[..., None], 3, -1))
+    return validate([picture], detector([picture]))[0]
+
+
+def _join(found: Detections, more: Detections | None) -> Detections:
+    if more is None:
+        return found
+    return Detections(
+        *(np.concatenate(field) for field in zip(found, more, strict=True))
+    )
 
 
 def _look_up(info: video.Info, given: FileDetections, every: int, looks):
