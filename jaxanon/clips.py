@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxanon
-from jaxanon import frames, hide, pipeline, resume, seeds, stages
+from jaxanon import frames, hide, pipeline, resume, seeds, stages, track
 from jaxanon.detect import Detector
 from jaxanon.detect.json_format import FileDetections, FrameDetections
 from jaxanon.errors import MediaError
@@ -200,11 +200,20 @@ def detect_video_file(
     glance: Detector | None = None,
     options: pipeline.Options = pipeline.DEFAULTS,
     progress: Progress | None = None,
+    people: set[int] | None = None,
 ) -> FileDetections:
     """Finds the faces of each frame of a video, unsure ones too.
 
-    Given to `anonymize_video_file` they lead to what it would have found itself; the
-    arguments are the same.
+    Given to `anonymize_video_file` they lead to what it would have found itself.
+
+    Args:
+        source: The video.
+        detector: Finds the faces.
+        keypointer: Weights of the keypoint network, for what the detector lacks.
+        glance: A quicker detector for most frames.
+        options: How faces are found.
+        progress: Is told of each frame, and of how many there are.
+        people: Is given the number of everybody who would be hidden.
 
     Raises:
         MediaError: The video cannot be read.
@@ -216,9 +225,11 @@ def detect_video_file(
     with stages.Line() as line:
         decoded = line.ahead(reader.read(source, info=info))
         seen = frames.see(decoded, info, tools, DEFAULTS, None)
-        for item in _tell(seen, info, encode.WHOLE, progress):
-            seconds = float(item.payload.pts * info.time_base)
-            found.append(FrameDetections(seconds, item.detections))
+        told = _tell(seen, info, encode.WHOLE, progress)
+        settled = hide.rules(info, tools, DEFAULTS)
+        for item in track.follow(_noted(told, info, found), settled):
+            if people is not None:
+                people.update(item.ids.tolist())
     return FileDetections(info.width, info.height, frames=tuple(found))
 
 
@@ -268,6 +279,14 @@ def live(
         painted = hide.paint(seen, tools, video, key, record, is_live=True)
         streams.show(_until(painted, info, video.preview), info, sink, video)
     return 0
+
+
+def _noted(seen, info: reader.Info, found: list[FrameDetections]):
+    """Notes down what was found, and lets the pictures go."""
+    for item in seen:
+        seconds = float(item.payload.pts * info.time_base)
+        found.append(FrameDetections(seconds, item.detections))
+        yield item._replace(payload=None)
 
 
 def _writable(target: Path, notes: list[str]) -> Path:

@@ -13,7 +13,7 @@ from jaxanon.detect import Detector, validate
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import ConfigError, MediaError
 from jaxanon.media import encode, video
-from jaxanon.ops import shots
+from jaxanon.ops import boxes, shots
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
 
@@ -22,6 +22,9 @@ UNSURE = 0.1
 
 SEARCH_EVERY = 10
 """In so many frames the thorough detector looks once, if there is a quicker one."""
+
+SAME_IOU = 0.5
+"""A face that is seen in the colours and in what is transparent is one."""
 
 COMPLETE_EVERY = 3
 """In so many frames the keypoint network looks once; between them it is smooth."""
@@ -204,10 +207,15 @@ def _find_in_alpha(alpha: np.ndarray | None, detector: Detector) -> Detections |
 
 
 def _join(found: Detections, more: Detections | None) -> Detections:
+    """Adds faces that are not among those found."""
     if more is None:
         return found
+    new = np.ones(len(more.boxes), bool)
+    if len(found.boxes) and len(more.boxes):
+        new = boxes.iou(more.boxes, found.boxes).max(1) < SAME_IOU
+    added = Detections(*(field[new] for field in more))
     return Detections(
-        *(np.concatenate(field) for field in zip(found, more, strict=True))
+        *(np.concatenate(field) for field in zip(found, added, strict=True))
     )
 
 

@@ -15,6 +15,7 @@ import av.format
 import av.stream
 
 from jaxanon.errors import MediaError
+from jaxanon.media import shown
 
 # Containers whose length is known from their headers, not guessed from their size.
 _TELLS_LENGTH = ("matroska", "mov", "flv", "avi")
@@ -118,7 +119,7 @@ def _measure(path: Path) -> dict[int, tuple[int, float]]:
             time = packet.pts if packet.pts is not None else packet.dts
             if not packet.size or packet.is_discard or time is None:
                 continue
-            index, seconds = packet.stream_index, float(time * packet.time_base)
+            index, seconds = packet.stream.index, float(time * packet.time_base)
             counts[index] += 1
             first[index] = min(first.get(index, seconds), seconds)
             last[index] = max(last.get(index, seconds), seconds)
@@ -231,25 +232,30 @@ def on_one_clock(film: Film) -> Iterator[Any]:
     Where the file's own begins again or wraps, as it does where recordings were joined,
     it goes on.
     """
-    container, offset, suspect = film.container, Fraction(0), None
+    container, offset, suspects = film.container, Fraction(0), 0
+    damage = MediaError(f"{film.path}: is damaged or ends early.")
     due: dict[int, Fraction] = {}
     is_joined = bool(container.format.flags & _MAY_LEAP)
     heard = {film.stream.index, *(s.index for s in container.streams.audio)}
     for packet in container.demux():
-        index, base = packet.stream_index, packet.time_base
+        # A flush at the end has no number of its own.
+        index, base = packet.stream.index, packet.time_base
         if index not in heard:
             continue
-        if suspect and index == film.stream.index:
-            # At a join nothing is missing: a new recording begins with a key frame.
-            if not packet.is_keyframe:
-                raise suspect
-            suspect = None
-        if packet.is_corrupt:
-            error = MediaError(f"{film.path}: is damaged or ends early.")
+        is_film = index == film.stream.index
+        if suspects and is_film and packet.size:
+            # At a join nothing is missing: a new recording begins with a key frame. Its
+            # forerunner, or the one before that, is what FFmpeg suspects.
+            suspects = 0 if packet.is_keyframe else suspects - 1
+            if not packet.is_keyframe and not suspects:
+                raise damage
+        if packet.is_corrupt or (suspects and is_film):
             is_sought = film.kind == "mpegts" and film.path.is_file()
-            if not is_sought or _lacks_something(film.path, packet.pos):
-                raise error
-            suspect = error if index == film.stream.index else suspect
+            if not is_sought or (
+                packet.size and _lacks_something(film.path, packet.pos)
+            ):
+                raise damage
+            suspects = 2 if is_film and packet.is_corrupt else suspects
         if packet.dts is not None and base:
             time, latest = packet.dts * base + offset, max(due.values(), default=None)
             goes_back = index in due and time < due[index] - _BACK_SECONDS
@@ -265,8 +271,8 @@ def on_one_clock(film: Film) -> Iterator[Any]:
                 until = float((packet.pts + length) * base)
                 film.until_seconds = max(film.until_seconds, until)
         yield packet
-    if suspect:
-        raise suspect
+    if suspects:
+        raise damage
 
 
 def _lacks_something(path: Path, place: int | None) -> bool:
@@ -281,10 +287,17 @@ def _lacks_something(path: Path, place: int | None) -> bool:
         return file.read(4)
 
     with path.open("rb") as file:
-        steps = (188, 192, 204)
-        step = next((s for s in steps if head((place or 0) + s)[:1] == b"G"), None)
-        if place is None or step is None:
+        sizes = [(188, 0), (192, 4), (192, 0), (204, 0)]  # Time stamps go before.
+        beats = (
+            (step, before)
+            for step, before in sizes
+            if place is not None
+            and head(place + before)[:1] == head(place + before + step)[:1] == b"G"
+        )
+        step, before = next(beats, (0, 0))
+        if place is None or not step:
             return True
+        place += before
         first = head(place)
         count = first[3]
         for at in itertools.count(place + step, step):
@@ -341,7 +354,13 @@ def _check_whole(film: Film, packets: int, frames: int):
     if not frames or (kind.startswith("mov") and packets < due):
         raise MediaError(f"{film.path}: {packets} of {due} pictures are there.")
     slack = max(0.1, float(2 / rate))
-    if kind.startswith(_TELLS_LENGTH) and film.until_seconds < promised - slack:
+    is_short = film.until_seconds < promised - slack
+    # A last picture that is held has an end and no data.
+    if (
+        kind.startswith(_TELLS_LENGTH)
+        and is_short
+        and not shown.is_whole(film.path, kind)
+    ):
         raise MediaError(
             f"{film.path}: ends after {film.until_seconds:.2f} s of {promised:.2f} s."
         )

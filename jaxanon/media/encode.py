@@ -135,6 +135,8 @@ def notes(
         found.append("interlaced: written as whole pictures, with the comb.")
     if (info.mastering or info.light) and codec in ("vp9", "gif", "prores"):
         found.append(f"HDR: the light of the screen it was made on is lost in {codec}.")
+    if info.has_alpha and codec == "gif" and info.pixel_format != "bgra":
+        found.append("transparency: a GIF knows it whole or not at all.")
     if info.loops is not None and codec != "gif":
         found.append(f"a GIF that is repeated; {target.suffix} is played once.")
     if audio_from is not None:
@@ -328,14 +330,34 @@ def _mux(container, encoded, audio_from, span: Span, begin_seconds: float) -> in
         copies = {}
         for stream in source.container.streams.audio:
             if not _refuses(Path(container.name), stream):
-                copies[stream.index] = container.add_stream_from_template(stream)
-                copies[stream.index].metadata.clear()
+                copy = container.add_stream_from_template(stream)
+                copy.metadata.clear()
+                if copy.codec_context.name == "vorbis":
+                    copy.codec_context.extradata = _bare(stream.codec_context.extradata)
+                copies[stream.index] = copy
         sound = _copied(source, copies, span, begin_seconds)
         # Nothing is held back: each side is asked for its next packet when needed.
         for packet in heapq.merge(encoded, sound, key=_seconds):
             count += packet.stream.type == "video"
             container.mux(packet)
     return count
+
+
+def _bare(headers: bytes) -> bytes:
+    """Empties the second of Vorbis' three headers: a title, a place, a picture."""
+    if headers[:1] != b"\2":
+        raise MediaError("The headers of a Vorbis sound track are damaged.")
+    place, lengths = 1, []
+    for _ in range(2):
+        length = 0
+        while headers[place] == 255:
+            length, place = length + 255, place + 1
+        lengths.append(length + headers[place])
+        place += 1
+    first = headers[place : place + lengths[0]]
+    third = headers[place + sum(lengths) :]
+    second = b"\3vorbis" + bytes(8) + b"\1"
+    return bytes([2, len(first), len(second)]) + first + second + third
 
 
 def _seconds(packet: av.Packet) -> float:
@@ -348,7 +370,7 @@ def _copied(
     zero = (source.container.start_time or 0) / av.time_base
     last: dict[int, int] = {}
     for packet in decode.on_one_clock(source):
-        index = packet.stream_index
+        index = packet.stream.index
         if index not in copies or packet.dts is None or packet.pts is None:
             continue
         seconds = _seconds(packet) - zero

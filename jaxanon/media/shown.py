@@ -51,6 +51,29 @@ def read(path: Path, kind: str, track: int, size: tuple[int, int]) -> Shown:
     return Shown()
 
 
+def is_whole(path: Path, kind: str) -> bool:
+    """Says whether the parts of a file end where it ends, as far as its kind tells."""
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(end - 64, 0))
+        if not any(file.read()):  # Room that was never filled.
+            return False
+        if kind.startswith("matroska"):
+            place = 0
+            for number, place, size in _places(file):
+                place += 0 if number == _SEGMENT else size or end
+            return place == end
+        place = 0
+        while kind == "avi" and place < end:
+            file.seek(place)
+            head = file.read(8)
+            if head[:4] != b"RIFF":
+                return False
+            size = int.from_bytes(head[4:], "little")
+            place += 8 + size + size % 2
+        return kind == "avi" and place == end
+
+
 def _read_mov(file: io.BufferedIOBase, track: int, size: tuple[int, int]) -> Shown:
     moov = _read_moov(file)
     found = Shown(is_fragmented=any(n == b"mvex" for n, _ in _within(moov)))
@@ -173,19 +196,27 @@ def _read_matroska(file: io.BufferedIOBase, track: int) -> Shown:
 
 def _segment(file: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
     """Yields the tracks and the chapters of the first segment."""
+    for number, place, size in _places(file):
+        if number in (_TRACKS, _CHAPTERS) and size is not None:
+            file.seek(place)
+            yield number, file.read(min(size, _HEADER_BYTES))
+
+
+def _places(file: io.BufferedIOBase) -> Iterator[tuple[int, int, int | None]]:
+    """Yields name, place and size of a segment's parts, as far as sizes are known."""
     end, place = file.seek(0, 2), 0
     while place < end:
         file.seek(place)
         head = io.BytesIO(file.read(12))
         number, size = _number(head, keep=True), _number(head)
         place += head.tell()
+        if number is None:
+            return
+        yield number, place, size
         if number == _SEGMENT:
             continue
         if size is None:  # A recorder's cluster: what came before it is all there is.
             return
-        if number in (_TRACKS, _CHAPTERS):
-            file.seek(place)
-            yield number, file.read(min(size, _HEADER_BYTES))
         place += size
 
 

@@ -149,7 +149,7 @@ def read(
             if begin_seconds is not None and seconds < begin - 1e-6:
                 continue
             pts = pts if held is None else max(pts, held.pts + 1)
-            if seconds >= end:
+            if seconds >= end - 1e-6:
                 break
             if held is not None:
                 yield held
