@@ -4,7 +4,7 @@ import collections
 import heapq
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,10 @@ _FORMATS = (
 )
 
 _BACK_SECONDS, _FORTH_SECONDS = Fraction(1, 10), 10
-"""A clock that leaps farther than this begins again, as FFmpeg's players take it."""
+"""A recorder's clock that leaps farther begins again, as FFmpeg's players take it."""
+
+_BACK_ANYWHERE_SECONDS = 1
+"""Other clocks may be told in a wrong order, and do not leap forward."""
 
 _MAY_LEAP = av.format.Flags.ts_discont.value
 
@@ -49,8 +52,10 @@ class Film:
             stream
         )
         """Which of the file's videos it is."""
-        self.promised_seconds = end_seconds(container)
-        """When the file claims to end, on its clock."""
+        self.promised_seconds = None
+        """When the file ends, on its clock, if its headers say."""
+        if self.kind.startswith(_TELLS_LENGTH):
+            self.promised_seconds = end_seconds(container)
         if self.kind == "avi":
             self.promised_seconds = float(stream.frames / (stream.average_rate or 25))
         self.until_seconds = 0.0
@@ -182,24 +187,21 @@ def frames_of(
 
     Args:
         film: The open file's.
-        begin_seconds: Frames before may be left out; None = none is.
+        begin_seconds: Frames long before may be left out; None = none is. What needs
+            one of those raises as damage does.
         to_the_end: Whether it is told at the end if something is missing.
     """
     packets, frames = 0, 0
     slots: list[int] | None = [] if film.kind == "avi" else None
-    coming = ((packet, False) for packet in _decodable(film))
-    if begin_seconds is not None:
+    coming = _decodable(film)
+    if begin_seconds is not None and slots is None:
         coming = _run_up(film, coming, begin_seconds)
-    for packet, is_run_up in coming:
+    for packet in coming:
         packets += packet.size > 0
         if slots is not None and packet.dts is not None and not packet.is_discard:
             heapq.heappush(slots, packet.dts)
-        decoded = []
-        # What a run-up lacks is before the part that is asked for.
-        with suppress(av.InvalidDataError) if is_run_up else blaming(film.path):
-            decoded = film.decode(packet)
-        for frame in decoded:
-            if frame.is_corrupt and not is_run_up:
+        for frame in film.decode(packet):
+            if frame.is_corrupt:
                 raise MediaError(f"{film.path}: frame {frames} is damaged.")
             if slots:
                 # AVI knows when a picture is decoded, not when it is shown: the next
@@ -235,7 +237,8 @@ def on_one_clock(film: Film) -> Iterator[Any]:
     container, offset, suspects = film.container, Fraction(0), 0
     damage = MediaError(f"{film.path}: is damaged or ends early.")
     due: dict[int, Fraction] = {}
-    is_joined = bool(container.format.flags & _MAY_LEAP)
+    may_leap = bool(container.format.flags & _MAY_LEAP)
+    back = _BACK_SECONDS if may_leap else _BACK_ANYWHERE_SECONDS
     heard = {film.stream.index, *(s.index for s in container.streams.audio)}
     for packet in container.demux():
         # A flush at the end has no number of its own.
@@ -258,8 +261,8 @@ def on_one_clock(film: Film) -> Iterator[Any]:
             suspects = 2 if is_film and packet.is_corrupt else suspects
         if packet.dts is not None and base:
             time, latest = packet.dts * base + offset, max(due.values(), default=None)
-            goes_back = index in due and time < due[index] - _BACK_SECONDS
-            leaps = is_joined and latest is not None and time > latest + _FORTH_SECONDS
+            goes_back = index in due and time < due[index] - back
+            leaps = may_leap and latest is not None and time > latest + _FORTH_SECONDS
             if goes_back or leaps:
                 assert latest is not None
                 offset += due.get(index, latest) - time
@@ -316,30 +319,23 @@ def _lacks_something(path: Path, place: int | None) -> bool:
     return True
 
 
-def _run_up(film: Film, coming, begin_seconds: float):
-    """Leaves out what is long before the part that is asked for.
-
-    It yields packets, and whether their pictures are only a run-up.
-    """
+def _run_up(film: Film, coming, begin_seconds: float) -> Iterator[Any]:
+    """Leaves out the packets that are long before the part that is asked for."""
     base = film.stream.time_base
-    begin = begin_seconds / base
-    kept, is_cut, last = collections.deque([[]]), False, None
-    for last, _ in coming:
+    begin, enough = begin_seconds / base, (begin_seconds - _RUN_UP_SECONDS) / base
+    kept, last = collections.deque([[]]), None
+    for last in coming:
         if last.is_keyframe:
             kept.append([])
         # Pictures that follow the last key frame here may be shown before the part.
         if last.dts is None or last.dts >= begin:
             break
         kept[-1].append(last)
-        enough = begin - _RUN_UP_SECONDS / base
         while len(kept) > _RUN_UP_KEYS and kept[1] and kept[1][0].dts <= enough:
             kept.popleft()
-            is_cut = True
-    while kept:
-        group = kept.popleft()
-        yield from ((packet, is_cut and bool(kept)) for packet in group)
+    yield from itertools.chain.from_iterable(kept)
     if last is not None:
-        yield last, False
+        yield last
     yield from coming
 
 

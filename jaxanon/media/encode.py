@@ -86,9 +86,9 @@ def encode_part(
     The arguments are those of ``write``; nothing is written.
     """
     chosen = _choose_codec(target, info, coding)
-    with decode.blaming(target, "written"), av.open(str(target), "w") as container:
+    with decode.blaming(target, "written"), av.open(f"file:{target}", "w") as container:
         if info.has_alpha and chosen == "vp9":
-            raise MediaError(f"{target}: parts of a transparent VP9 cannot be kept.")
+            raise MediaError(f"{target}: transparency is not kept with --resume.")
         extra = codecs.CODECS[chosen].in_order
         stream = _add_stream(container, info, chosen, coding.crf, extra)
         return list(_encode(stream, frames, info, _shift(info, coding.span)))
@@ -148,7 +148,8 @@ def notes(
 
 
 def _keeps_fields(info: video.Info, codec: str) -> bool:
-    return bool(info.field_order) and codec == "h264" and info.height % 4 == 0
+    is_known = info.field_order in ("tff", "bff")
+    return is_known and codec == "h264" and info.height % 4 == 0
 
 
 def _refuses(target: Path, stream) -> str:
@@ -178,7 +179,7 @@ def _write(target, encoded, info, coding, audio_from, extra=None) -> int:
     if codec == "gif":
         options["loop"] = "-1" if info.loops is None else str(info.loops)
     with atomic.replacing(target) as part, decode.blaming(target, "written"):
-        with av.open(str(part), "w", container_options=options) as container:
+        with av.open(f"file:{part}", "w", container_options=options) as container:
             stream = _add_stream(container, info, codec, coding.crf, extra)
             begin = _zero_seconds(info, coding.span)
             count = _mux(container, encoded(stream), audio_from, coding.span, begin)
@@ -299,7 +300,7 @@ def _encode(
     stream, frames: Iterable[video.Frame], info: video.Info, shift: int
 ) -> Iterator[av.Packet]:
     """Encodes lazily, and puts the frames' durations on the packets."""
-    durations: dict[int, int] = {}
+    timed = _Durations(is_mov=stream.container.format.name in ("mp4", "mov"))
     coloured = palette.Palette(info) if stream.pix_fmt == "pal8" else None
     for frame in frames:
         if coloured:
@@ -307,15 +308,34 @@ def _encode(
         else:
             picture = _from_rgb(frame, stream.pix_fmt, info.color)
         picture.pts, picture.time_base = frame.pts - shift, info.time_base
-        durations[picture.pts] = frame.duration
-        yield from _timed(stream.encode(picture), durations)
-    yield from _timed(stream.encode(None), durations)
+        timed.expected[picture.pts] = frame.duration
+        yield from timed(stream.encode(picture))
+    yield from timed(stream.encode(None), is_last=True)
 
 
-def _timed(packets, durations: dict[int, int]) -> Iterator[av.Packet]:
-    for packet in packets:
-        packet.duration = durations.pop(packet.pts, 0) or packet.duration
-        yield packet
+class _Durations:
+    """Puts the frames' durations on packets, which come in another order."""
+
+    def __init__(self, *, is_mov: bool):
+        self.expected: dict[int, int] = {}
+        """Of frames, by their time."""
+        self._is_mov = is_mov
+        self._lag, self._end = None, 0
+
+    def __call__(self, packets, *, is_last: bool = False) -> Iterator[av.Packet]:
+        """Yields the packets that an encoder gives, the last ones if it is flushed."""
+        packets = list(packets)
+        for index, packet in enumerate(packets):
+            packet.duration = self.expected.pop(packet.pts, 0) or packet.duration
+            if packet.pts is not None and packet.dts is not None:
+                self._lag = packet.pts - packet.dts if self._lag is None else self._lag
+                self._end = max(self._end, packet.pts + (packet.duration or 0))
+                # MP4 ends when the last picture to be decoded does, and it may not be
+                # the last one that is shown.
+                rest = self._end - self._lag - packet.dts
+                if is_last and self._is_mov and index == len(packets) - 1:
+                    packet.duration = max(packet.duration or 0, rest)
+            yield packet
 
 
 def _mux(container, encoded, audio_from, span: Span, begin_seconds: float) -> int:

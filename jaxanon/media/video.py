@@ -66,7 +66,8 @@ class Info(NamedTuple):
     has_alpha: bool = False
     """Whether a part of a picture is transparent."""
     field_order: str = ""
-    """"tff" or "bff" if it is interlaced: whose field is first; else empty."""
+    """"tff" or "bff" if it is interlaced: the upper or the lower field is first; or
+    "unknown"; empty if it is not."""
     mastering: tuple[float, ...] = ()
     """Of the screen it was made on: x and y of red, green, blue and white, least and
     most light; empty if the file doesn't say."""
@@ -137,16 +138,37 @@ def read(
     info = probe(path) if info is None else info
     begin = info.start_seconds + start_seconds
     end = np.inf if end_seconds is None else info.start_seconds + end_seconds
-    begin_seconds = begin if start_seconds > 0 else None
+    # The key frames of some videos need what is before them.
+    for run_up in (begin, None) if start_seconds > 0 else (None,):
+        given = False
+        try:
+            for frame in _read(path, info, begin, end, run_up, notes):
+                given = True
+                yield frame
+            return
+        except MediaError:
+            if given or run_up is None:
+                raise
+
+
+def _read(
+    path: Path,
+    info: Info,
+    begin: float,
+    end: float,
+    run_up: float | None,
+    notes: list[str] | None,
+) -> Iterator[Frame]:
+    """Reads from `begin` to `end`; decoding starts a while before `run_up`."""
     held, turns = None, {}
     with decode.opened_film(path) as film, decode.blaming(path):
-        for frame in decode.frames_of(film, begin_seconds=begin_seconds):
+        for frame in decode.frames_of(film, begin_seconds=run_up):
             pts = frame.pts
             if pts is None:
                 step = (held and held.duration) or round(1 / info.rate / info.time_base)
                 pts = 0 if held is None else held.pts + step
             seconds = float(pts * info.time_base)
-            if begin_seconds is not None and seconds < begin - 1e-6:
+            if begin > info.start_seconds and seconds < begin - 1e-6:
                 continue
             pts = pts if held is None else max(pts, held.pts + 1)
             if seconds >= end - 1e-6:
@@ -261,7 +283,7 @@ def _as_shown(info: Info, film: decode.Film, frame) -> Info:
         height=info.height - down,
         crop=found.crop,
         field_order=_FIELD_ORDERS.get(film.stream.codec_context.field_order, "")
-        or ("tff" if frame.interlaced_frame else ""),
+        or ("unknown" if frame.interlaced_frame else ""),
         mastering=_mastering(frame),
         light=_light(frame),
         loops=found.loops,

@@ -3,6 +3,7 @@
 import io
 import struct
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jaxanon.errors import MediaError
-from jaxanon.media import decode, encode, shown, video
+from jaxanon.media import encode, shown, video
 
 few = settings(
     max_examples=8,
@@ -427,7 +428,7 @@ def test_a_playlist_with_other_bytes_opens_no_other_file(tmp_path):
 def test_a_colon_is_a_character_of_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "plain.mp4").rename(tmp_path / "12:30 http:x.mp4")
-    frames = list(video.read(decode.Path("12:30 http:x.mp4")))
+    frames = list(video.read(Path("12:30 http:x.mp4")))
     assert len(frames) == 10
 
 
@@ -480,7 +481,10 @@ def with_sound(path, codecs):
         film = container.add_stream("libx264", rate=25)
         film.height, film.width, film.pix_fmt = HEIGHT, WIDTH, "yuv420p"
         sounds = [
-            container.add_stream(codec, rate=48000, layout="stereo") for codec in codecs
+            container.add_stream(
+                codec, rate=48000, layout="stereo", options={"strict": "-2"}
+            )
+            for codec in codecs
         ]
         for sound in sounds:
             sound.metadata["title"] = "Secret"
@@ -521,3 +525,38 @@ def test_sound_that_cannot_be_copied_is_named(tmp_path, codecs, suffix, is_unkno
     left_out = sum("sound track" in note for note in notes)
     with av.open(str(target)) as container:
         assert len(container.streams.audio) == len(codecs) - left_out
+
+
+def test_a_title_in_the_headers_of_vorbis_is_not_copied(tmp_path):
+    source = with_sound(tmp_path / "in.mkv", ["vorbis"])
+    words = b"vendor or picture"
+    with av.open(str(source)) as container:
+        headers = container.streams.audio[0].codec_context.extradata
+    vendor = headers[headers.index(b"\3vorbis") + 11 :][:4]
+    source.write_bytes(source.read_bytes().replace(vendor, words[:4]))
+    assert words[:4] in source.read_bytes()
+    target = copy(source, tmp_path / "out.webm", audio_from=source)
+    assert words[:4] not in target.read_bytes()
+    with av.open(str(target)) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) > 4096
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "http:x.mkv", "concat:a.mp4"])
+def test_a_colon_is_a_character_of_an_outputs_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "in.mp4", 2)
+    copy(Path("in.mp4"), Path("a:b") / name)
+    assert len(read(tmp_path / "a:b" / name)[1]) == 2
+
+
+def test_of_a_gap_in_the_middle_nothing_is_lost(tmp_path):
+    times = [*range(20), 80]
+    frames = [video.Frame(draw(n), n_time, 1) for n, n_time in enumerate(times)]
+    info = video.probe(make(tmp_path / "in.mp4", 2))
+    info = info._replace(time_base=Fraction(1, 25))
+    for suffix in ("mp4", "mov", "mkv"):
+        target = tmp_path / f"out.{suffix}"
+        encode.write(target, iter(frames), info)
+        assert read(target)[0] == pytest.approx([t / 25 for t in times], abs=2e-3)
+        promised = video.probe(target).duration_seconds
+        assert promised == pytest.approx(81 / 25, abs=0.02)
