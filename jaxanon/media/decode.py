@@ -173,8 +173,10 @@ def _decoder(stream):
     context, decode = stream.codec_context, None
     if stream.metadata.get("alpha_mode", "0") != "0" and context.name in ("vp8", "vp9"):
         name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}[context.name]
-        context = av.codec.CodecContext.create(name, "r")
-        decode = context.decode
+        knowing: Any = av.codec.CodecContext.create(name, "r")
+        knowing.color_primaries = context.color_primaries
+        knowing.color_trc = context.color_trc
+        context, decode = knowing, knowing.decode
     context.thread_type = "AUTO"
     context.options = {"err_detect": "explode"}
     return decode or (lambda packet: packet.decode())
