@@ -54,7 +54,9 @@ class Film:
         """Which of the file's videos it is."""
         self.promised_seconds = None
         """When the file ends, on its clock, if its headers say."""
-        if self.kind.startswith(_TELLS_LENGTH):
+        # An MP4's says when each picture ends, and all that are there.
+        has_index = self.kind.startswith("mov") and stream.frames
+        if self.kind.startswith(_TELLS_LENGTH) and not has_index:
             self.promised_seconds = end_seconds(container)
         if self.kind == "avi":
             self.promised_seconds = float(stream.frames / (stream.average_rate or 25))
@@ -236,8 +238,7 @@ def on_one_clock(film: Film) -> Iterator[Any]:
     Where the file's own begins again or wraps, as it does where recordings were joined,
     it goes on.
     """
-    container, offset, suspects = film.container, Fraction(0), 0
-    damage = MediaError(f"{film.path}: is damaged or ends early.")
+    container, offset, joints = film.container, Fraction(0), _Joints(film)
     due: dict[int, Fraction] = {}
     may_leap = bool(container.format.flags & _MAY_LEAP)
     back = _BACK_SECONDS if may_leap else _BACK_ANYWHERE_SECONDS
@@ -247,20 +248,6 @@ def on_one_clock(film: Film) -> Iterator[Any]:
         index, base = packet.stream.index, packet.time_base
         if index not in heard:
             continue
-        is_film = index == film.stream.index
-        if suspects and is_film and packet.size:
-            # At a join nothing is missing: a new recording begins with a key frame. Its
-            # forerunner, or the one before that, is what FFmpeg suspects.
-            suspects = 0 if packet.is_keyframe else suspects - 1
-            if not packet.is_keyframe and not suspects:
-                raise damage
-        if packet.is_corrupt or (suspects and is_film):
-            is_sought = film.kind == "mpegts" and film.path.is_file()
-            if not is_sought or (
-                packet.size and _lacks_something(film.path, packet.pos)
-            ):
-                raise damage
-            suspects = 2 if is_film and packet.is_corrupt else suspects
         if packet.dts is not None and base:
             time, latest = packet.dts * base + offset, max(due.values(), default=None)
             goes_back = index in due and time < due[index] - back
@@ -275,50 +262,112 @@ def on_one_clock(film: Film) -> Iterator[Any]:
             if packet.pts is not None and not packet.is_discard:
                 until = float((packet.pts + length) * base)
                 film.until_seconds = max(film.until_seconds, until)
+        joints.check(packet, offset)
         yield packet
-    if suspects:
-        raise damage
+    joints.check_end()
 
 
-def _lacks_something(path: Path, place: int | None) -> bool:
-    """Says whether a picture or sound of a transport stream has lost a part.
+class _Joints:
+    """Tells joined recordings from damage.
 
-    FFmpeg suspects what comes before a break in the count of packets. Where recordings
-    were joined, the break is between two pictures and nothing is lost.
+    FFmpeg suspects what comes before a break in the count of a transport stream's
+    packets. Where recordings were joined, the break is between two pictures, the second
+    is a key frame, and the clock or the tables begin anew.
     """
+
+    def __init__(self, film: Film):
+        self._film = film
+        self._left, self._is_sound_in_doubt = 0, False
+        self._steady, self._place = Fraction(0), None
+
+    def check(self, packet, offset: Fraction) -> None:
+        """Looks at the next packet; the offset is that of the clock."""
+        film, is_film = self._film, packet.stream is self._film.stream
+        if is_film and packet.size:
+            if packet.is_keyframe:
+                in_doubt = self._left or self._is_sound_in_doubt
+                if in_doubt and offset == self._steady and not self._begins_anew():
+                    self._raise()
+                self._left, self._is_sound_in_doubt = 0, False
+            elif self._left:
+                # The suspect, or the one before it, is the last before the key frame.
+                self._left -= 1
+                if not self._left:
+                    self._raise()
+            if not self._left:
+                self._steady = offset
+            self._place = packet.pos
+        if packet.is_corrupt or (self._left and is_film and packet.size):
+            is_sought = film.kind == "mpegts" and film.path.is_file()
+            if not is_sought or _lacks_something(film.path, packet.pos):
+                self._raise()
+            if is_film and packet.is_corrupt:
+                self._left = 2
+            elif not is_film and offset == 0:
+                self._is_sound_in_doubt = True
+
+    def check_end(self) -> None:
+        """Raises if it ends in doubt."""
+        if self._left or self._is_sound_in_doubt:
+            self._raise()
+
+    def _begins_anew(self) -> bool:
+        return _tables_begin_anew(self._film.path, self._place)
+
+    def _raise(self):
+        raise MediaError(f"{self._film.path}: is damaged or ends early.")
+
+
+def _heads(file, place: int | None, *, backwards: bool = False) -> Iterator[bytes]:
+    """Yields the first bytes of a transport stream's packets from a place on."""
 
     def head(place: int) -> bytes:
         file.seek(place)
         return file.read(4)
 
+    for step, before in [(188, 0), (192, 4), (192, 0), (204, 0)] if place else []:
+        # Time stamps go before a packet, and its place may be theirs.
+        at = place + before
+        if head(at)[:1] == head(at + step)[:1] == b"G":
+            while at >= 0 and len(found := head(at)) == 4:
+                yield found
+                at += -step if backwards else step
+            return
+
+
+def _name(head: bytes) -> int:
+    return (head[1] & 31) << 8 | head[2]
+
+
+def _lacks_something(path: Path, place: int | None) -> bool:
+    """Says whether a picture or sound of a transport stream lost some of itself."""
     with path.open("rb") as file:
-        sizes = [(188, 0), (192, 4), (192, 0), (204, 0)]  # Time stamps go before.
-        beats = (
-            (step, before)
-            for step, before in sizes
-            if place is not None
-            and head(place + before)[:1] == head(place + before + step)[:1] == b"G"
-        )
-        step, before = next(beats, (0, 0))
-        if place is None or not step:
+        heads = _heads(file, place)
+        first = next(heads, None)
+        if first is None:
             return True
-        place += before
-        first = head(place)
         count = first[3]
-        for at in itertools.count(place + step, step):
-            this = head(at)
-            if len(this) < 4:
-                return False
-            if this[0] != first[0]:
+        for head in heads:
+            if head[0] != first[0]:
                 return True
-            if (this[1] ^ first[1]) & 31 or this[2] != first[2] or not this[3] & 16:
+            if _name(head) != _name(first) or not head[3] & 16:
                 continue
-            if this[1] & 64:  # The next one begins.
+            if head[1] & 64:  # The next one begins.
                 return False
-            if (this[3] - count) % 16 > 1:
+            if (head[3] - count) % 16 > 1:
                 return True
-            count = this[3]
-    return True
+            count = head[3]
+    return False
+
+
+def _tables_begin_anew(path: Path, place: int | None) -> bool:
+    """Says whether the count of a transport stream's first table breaks there."""
+    with path.open("rb") as file:
+        before = next(
+            (h for h in _heads(file, place, backwards=True) if not _name(h)), b""
+        )
+        after = next((h for h in _heads(file, place) if not _name(h)), b"")
+        return bool(before and after) and (after[3] - before[3]) % 16 != 1
 
 
 def _run_up(film: Film, coming, begin_seconds: float) -> Iterator[Any]:

@@ -83,7 +83,7 @@ def _read_mov(file: io.BufferedIOBase, track: int, size: tuple[int, int]) -> Sho
                 found = found._replace(crop=_clean_aperture(apertures, size))
             for edits in _find(body, b"edts", b"elst"):
                 if _changes_speed(edits):
-                    why = "a part of it is played at another speed or stands still"
+                    why = "a part of it is played at another speed, or nothing is"
                     found = found._replace(refusal=f"{why} (edit list)")
     return found
 
@@ -167,7 +167,10 @@ def _changes_speed(elst: bytes) -> bool:
     count = int.from_bytes(elst[4:8])
     places = range(8, min(8 + count * step, len(elst) - step + 1), step)
     edits = [struct.unpack_from(form, elst, place) for place in places]
-    return any(start != -1 and rate != 1 << 16 for _, start, rate in edits)
+    starts = [start for _, start, _ in edits]
+    begin = next((i for i, start in enumerate(starts) if start != -1), len(starts))
+    has_gap = -1 in starts[begin:]
+    return has_gap or any(start != -1 and rate != 1 << 16 for _, start, rate in edits)
 
 
 def _read_matroska(file: io.BufferedIOBase, track: int) -> Shown:

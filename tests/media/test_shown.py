@@ -566,3 +566,29 @@ def test_of_a_gap_in_the_middle_nothing_is_lost(tmp_path):
         assert read(target)[0] == pytest.approx([t / 25 for t in times], abs=2e-3)
         promised = video.probe(target).duration_seconds
         assert promised == pytest.approx(81 / 25, abs=0.02)
+
+
+@settings(few, max_examples=12)
+@given(st.integers(4, 40), st.integers(1, 3))
+def test_what_a_recording_has_lost_within_a_picture_is_damage(tmp_path, at, count):
+    options = {"g": "10", "crf": "1"}
+    whole = make(tmp_path / "whole.ts", 30, options=options).read_bytes()
+    packets = [whole[i : i + 188] for i in range(0, len(whole), 188)]
+    inner = [
+        i for i, p in enumerate(packets) if p[1] & 95 == 1 and p[3] & 16 and i > 20
+    ]
+    lost = inner[at % len(inner)]
+    path = tmp_path / "in.ts"
+    path.write_bytes(b"".join(packets[:lost] + packets[lost + count :]))
+    with pytest.raises(MediaError):
+        read(path)
+
+
+def test_an_edit_list_with_a_hole_is_refused():
+    assert shown._changes_speed(edits((40, 0), (40, -1), (40, 9)))
+    assert not shown._changes_speed(edits((40, -1), (40, 0), (40, 9)))
+
+
+def edits(*pairs):
+    lines = (struct.pack(">iii", length, start, 1 << 16) for length, start in pairs)
+    return bytes(4) + len(pairs).to_bytes(4) + b"".join(lines)
