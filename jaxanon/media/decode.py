@@ -318,20 +318,22 @@ class _Joints:
         raise MediaError(f"{self._film.path}: is damaged or ends early.")
 
 
-def _heads(file, place: int | None, *, backwards: bool = False) -> Iterator[bytes]:
+def _heads(file, place: int | None) -> Iterator[bytes]:
     """Yields the first bytes of a transport stream's packets from a place on."""
 
     def head(place: int) -> bytes:
         file.seek(place)
         return file.read(4)
 
-    for step, before in [(188, 0), (192, 4), (192, 0), (204, 0)] if place else []:
+    if place is None:
+        return
+    for step, before in (188, 0), (192, 4), (192, 0), (204, 0):
         # Time stamps go before a packet, and its place may be theirs.
         at = place + before
         if head(at)[:1] == head(at + step)[:1] == b"G":
-            while at >= 0 and len(found := head(at)) == 4:
+            while len(found := head(at)) == 4:
                 yield found
-                at += -step if backwards else step
+                at += step
             return
 
 
@@ -361,13 +363,11 @@ def _lacks_something(path: Path, place: int | None) -> bool:
 
 
 def _tables_begin_anew(path: Path, place: int | None) -> bool:
-    """Says whether the count of a transport stream's first table breaks there."""
+    """Says whether a transport stream's two tables are counted from 0 there."""
     with path.open("rb") as file:
-        before = next(
-            (h for h in _heads(file, place, backwards=True) if not _name(h)), b""
-        )
-        after = next((h for h in _heads(file, place) if not _name(h)), b"")
-        return bool(before and after) and (after[3] - before[3]) % 16 != 1
+        forwards = itertools.pairwise(_heads(file, place))
+        after = next(((t, m) for t, m in forwards if not _name(t)), ())
+        return len(after) == 2 and all(head[3] & 15 == 0 for head in after)
 
 
 def _run_up(film: Film, coming, begin_seconds: float) -> Iterator[Any]:
