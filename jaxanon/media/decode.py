@@ -284,16 +284,16 @@ class _Joints:
         """Looks at the next packet; the offset is that of the clock."""
         film, is_film = self._film, packet.stream is self._film.stream
         if is_film and packet.size:
-            if packet.is_keyframe:
-                in_doubt = self._left or self._is_sound_in_doubt
-                if in_doubt and offset == self._steady and not self._begins_anew():
-                    self._raise()
+            is_new = packet.is_keyframe and (self._left or self._is_sound_in_doubt)
+            if is_new and (offset != self._steady or self._begins_anew()):
                 self._left, self._is_sound_in_doubt = 0, False
             elif self._left:
                 # The suspect, or the one before it, is the last before the key frame.
                 self._left -= 1
                 if not self._left:
                     self._raise()
+            elif is_new:
+                self._raise()
             if not self._left:
                 self._steady = offset
             self._place = packet.pos

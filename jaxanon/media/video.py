@@ -160,7 +160,7 @@ def _read(
     notes: list[str] | None,
 ) -> Iterator[Frame]:
     """Reads from `begin` to `end`; decoding starts a while before `run_up`."""
-    held, turns = None, {}
+    held, turns, aspect = None, {}, None
     with decode.opened_film(path) as film, decode.blaming(path):
         for frame in decode.frames_of(film, begin_seconds=run_up):
             pts = frame.pts
@@ -179,9 +179,14 @@ def _read(
             if pixels.shape != (info.height, info.width, 3):
                 raise MediaError(f"{path}: the picture's size changes at {seconds} s.")
             held = Frame(pixels, pts, frame.duration or 0, alpha)
-            if notes is not None and frame.interlaced_frame and not info.field_order:
-                if _LATE_FIELDS not in notes:
-                    notes.append(_LATE_FIELDS)
+            found = film.stream.codec_context.sample_aspect_ratio or aspect
+            aspect = aspect or found
+            for is_so, note in (
+                (frame.interlaced_frame and not info.field_order, _LATE_FIELDS),
+                (found != aspect, _LATE_ASPECT),
+            ):
+                if is_so and notes is not None and note not in notes:
+                    notes.append(note)
         # The last picture is shown until the film, its sound or the part ends.
         until = max(film.until_seconds, film.promised_seconds or 0.0)
         if held is not None:
@@ -306,6 +311,11 @@ _FIELD_ORDERS = {2: "tff", 5: "tff", 3: "bff", 4: "bff"}
 
 _LATE_FIELDS = (
     "some pictures are interlaced; they are written as whole pictures, with the comb."
+)
+
+
+_LATE_ASPECT = (
+    "the shape of the pixels changes on the way; all are written as the first."
 )
 
 

@@ -219,10 +219,11 @@ STREAMS = {
     "ts": {"codec": "libx264"},
     "m2ts": {"codec": "libx264", "mpegts_m2ts_mode": "1"},
     "mpg": {"codec": "mpeg2video", "options": {"bf": "2", "g": "6", "q": "3"}},
+    "mpeg2.ts": {"codec": "mpeg2video", "options": {"bf": "2", "g": "12"}},
 }
 
 
-@few
+@settings(few, max_examples=12)
 @given(
     st.sampled_from(sorted(STREAMS)),
     st.integers(2, 3),
@@ -232,7 +233,7 @@ STREAMS = {
 def test_joined_recordings_play_on(tmp_path, suffix, parts, count, is_counted):
     part = make(tmp_path / f"part.{suffix}", count, **STREAMS[suffix])
     data = part.read_bytes() * parts
-    if is_counted and suffix == "ts":
+    if is_counted and suffix.endswith("ts") and suffix != "m2ts":
         data = count_on(data)
     path = tmp_path / f"in.{suffix}"
     path.write_bytes(data)
@@ -592,3 +593,42 @@ def test_an_edit_list_with_a_hole_is_refused():
 def edits(*pairs):
     lines = (struct.pack(">iii", length, start, 1 << 16) for length, start in pairs)
     return bytes(4) + len(pairs).to_bytes(4) + b"".join(lines)
+
+
+@few
+@given(st.sampled_from(["gif", "mov", "webm", "mkv"]))
+def test_transparency_that_moves_is_kept_in_a_gif(tmp_path, suffix):
+    plain = make(tmp_path / "plain.mp4", 6)
+    alphas = [np.zeros((HEIGHT, WIDTH), np.uint8) for _ in range(6)]
+    for index, alpha in enumerate(alphas):
+        alpha[:, index * 8 : index * 8 + 20] = 255
+    frames = [
+        frame._replace(alpha=alpha)
+        for frame, alpha in zip(read(plain)[1], alphas, strict=True)
+    ]
+    info = video.probe(plain)._replace(has_alpha=True)
+    source = tmp_path / "in.gif"
+    encode.write(source, iter(frames), info)
+    target = copy(source, tmp_path / f"out.{suffix}")
+    for frame, alpha in zip(read(target)[1], alphas, strict=True):
+        kept = frame.alpha / np.iinfo(frame.alpha.dtype).max
+        np.testing.assert_allclose(kept, alpha / 255, atol=0.1)
+
+
+def test_another_shape_of_pixels_on_the_way_is_said(tmp_path):
+    data = b""
+    for aspect in (1, Fraction(4, 3)):
+        path = tmp_path / "part.mpg"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg2video", rate=25)
+            stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(aspect)
+            for index in range(5):
+                frame = av.VideoFrame.from_ndarray(draw(index), "rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        data += path.read_bytes()
+    path.write_bytes(data)
+    notes = []
+    assert len(list(video.read(path, notes=notes))) == 10
+    assert len(notes) == 1 and "shape" in notes[0]
