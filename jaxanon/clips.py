@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxanon
-from jaxanon import frames, hide, pipeline, resume, seeds, stages
+from jaxanon import frames, hide, pipeline, resume, seeds, stages, track
 from jaxanon.detect import Detector
 from jaxanon.detect.json_format import FileDetections, FrameDetections
 from jaxanon.errors import MediaError
@@ -66,7 +66,8 @@ def anonymize_video_file(
     source, target = Path(source), Path(target)
     tools = Tools(weights, detector, keypointer, options, glance)
     sha256 = seeds.hash_file(source)
-    info, notes = reader.probe(source), []
+    info = reader.probe(source)
+    notes = list(info.notes)
     target = _writable(target, notes)
     if info.has_audio and video.audio == "drop":
         notes.append("the sound is dropped, because a voice tells who is speaking.")
@@ -86,7 +87,8 @@ def anonymize_video_file(
         work = resume.open_work(target, settings, key)
         if work.frames:
             notes.append(f"went on after {work.frames} frames of an unfinished run.")
-    job = _Job(source, target, info, tools, video, key, detections)
+    job = _Job(source, target, info, tools, video, key, detections, [])
+    notes += encode.notes(target, info, job.coding, job.sound)
     record = hide.Record(info)
     count = (
         _write(job, record, progress)
@@ -102,7 +104,7 @@ def anonymize_video_file(
         "height": info.height,
         "frames": count,
         "tracks": record.describe(),
-        "notes": [*notes, *record.notes()],
+        "notes": [*notes, *job.late_notes, *record.notes()],
         "seconds": round(time.perf_counter() - begun, 3),
     }
 
@@ -117,6 +119,19 @@ class _Job(NamedTuple):
     video: VideoOptions
     key: Any
     detections: FileDetections | None
+    late_notes: list[str]
+    """What is found out while the video is read."""
+
+    def read(self) -> Iterator[reader.Frame]:
+        """Reads the part that is asked for."""
+        start, end = self.span
+        return reader.read(
+            self.source,
+            start_seconds=start,
+            end_seconds=end,
+            info=self.info,
+            notes=self.late_notes,
+        )
 
     @property
     def span(self) -> encode.Span:
@@ -137,7 +152,7 @@ def _write(job: _Job, record: hide.Record, progress: Progress | None) -> int:
     """Anonymises a video in one go; returns the number of frames."""
     info, tools, video = job.info, job.tools, job.video
     with stages.Line() as line:
-        decoded = line.ahead(_read(job.source, job.span))
+        decoded = line.ahead(job.read())
         seen = line.ahead(frames.see(decoded, info, tools, video, job.detections))
         painted = line.ahead(hide.paint(seen, tools, video, job.key, record))
         told = _tell(painted, info, job.span, progress)
@@ -154,7 +169,7 @@ def _go_on(job: _Job, record: hide.Record, progress, work: resume.Work) -> int:
     record.restore(work.notes())
     try:
         with stages.Line() as line:
-            decoded = line.ahead(_read(job.source, job.span))
+            decoded = line.ahead(job.read())
             found = frames.see(
                 decoded, info, tools, video, job.detections, recall=work.look
             )
@@ -185,11 +200,20 @@ def detect_video_file(
     glance: Detector | None = None,
     options: pipeline.Options = pipeline.DEFAULTS,
     progress: Progress | None = None,
+    people: set[int] | None = None,
 ) -> FileDetections:
     """Finds the faces of each frame of a video, unsure ones too.
 
-    Given to `anonymize_video_file` they lead to what it would have found itself; the
-    arguments are the same.
+    Given to `anonymize_video_file` they lead to what it would have found itself.
+
+    Args:
+        source: The video.
+        detector: Finds the faces.
+        keypointer: Weights of the keypoint network, for what the detector lacks.
+        glance: A quicker detector for most frames.
+        options: How faces are found.
+        progress: Is told of each frame, and of how many there are.
+        people: Is given the number of everybody who would be hidden.
 
     Raises:
         MediaError: The video cannot be read.
@@ -199,11 +223,13 @@ def detect_video_file(
     tools = Tools(None, detector, keypointer, options, glance)
     found = []
     with stages.Line() as line:
-        decoded = line.ahead(_read(source, encode.WHOLE))
+        decoded = line.ahead(reader.read(source, info=info))
         seen = frames.see(decoded, info, tools, DEFAULTS, None)
-        for item in _tell(seen, info, encode.WHOLE, progress):
-            seconds = float(item.payload.pts * info.time_base)
-            found.append(FrameDetections(seconds, item.detections))
+        told = _tell(seen, info, encode.WHOLE, progress)
+        settled = hide.rules(info, tools, DEFAULTS)
+        for item in track.follow(_noted(told, info, found), settled):
+            if people is not None:
+                people.update(item.ids.tolist())
     return FileDetections(info.width, info.height, frames=tuple(found))
 
 
@@ -255,10 +281,12 @@ def live(
     return 0
 
 
-def _read(source: Path, span: encode.Span) -> Iterator[reader.Frame]:
-    return reader.read(
-        source, start_seconds=span.start_seconds, end_seconds=span.end_seconds
-    )
+def _noted(seen, info: reader.Info, found: list[FrameDetections]):
+    """Notes down what was found, and lets the pictures go."""
+    for item in seen:
+        seconds = float(item.payload.pts * info.time_base)
+        found.append(FrameDetections(seconds, item.detections))
+        yield item._replace(payload=None)
 
 
 def _writable(target: Path, notes: list[str]) -> Path:

@@ -78,12 +78,15 @@ def _detect(args: Any) -> int:
         tools = loading.load(args, is_painting=False, has_video=_has_video(planned))
 
     def do(job, advance):
-        entry = _detect_one(args, tools, job, advance)
+        people: set[int] = set()
+        entry = _detect_one(args, tools, job, advance, people)
         found[str(job.source)] = entry
         report = {"input": str(job.source), "width": entry.width}
         report |= {"height": entry.height}
         if entry.faces is not None:
             report["faces"] = entry.faces.boxes.tolist()
+        else:
+            report["tracks"] = [{"id": number} for number in sorted(people)]
         return report
 
     told.each(planned, do)
@@ -94,7 +97,7 @@ def _detect(args: Any) -> int:
     return told.finish()
 
 
-def _detect_one(args, tools, job, advance) -> Any:
+def _detect_one(args, tools, job, advance, people) -> Any:
     from jaxanon import files
 
     common: dict[str, Any] = {
@@ -110,6 +113,7 @@ def _detect_one(args, tools, job, advance) -> Any:
             glance=tools.glance,
             options=tools.options,
             progress=advance,
+            people=people,
         )
     common |= _max_pixels(args)
     return files.detect_image_file(job.source, **common, score=tools.options.score)

@@ -13,7 +13,7 @@ from jaxanon.detect import Detector, validate
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import ConfigError, MediaError
 from jaxanon.media import encode, video
-from jaxanon.ops import shots
+from jaxanon.ops import boxes, shots
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
 
@@ -22,6 +22,9 @@ UNSURE = 0.1
 
 SEARCH_EVERY = 10
 """In so many frames the thorough detector looks once, if there is a quicker one."""
+
+SAME_IOU = 0.5
+"""A face that is seen in the colours and in what is transparent is one."""
 
 COMPLETE_EVERY = 3
 """In so many frames the keypoint network looks once; between them it is smooth."""
@@ -183,6 +186,7 @@ def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every:
             plain = [seek.to_uint8(look.frame.pixels) for look in chosen]
             results = validate(plain, detector(plain)) if plain else []
             for look, found in zip(chosen, results, strict=True):
+                found = _join(found, _find_in_alpha(look.frame.alpha, detector))
                 yield look, complete(look, seek.select(found, score=unsure))
 
     def complete(look: _Look, found: Detections) -> Detections:
@@ -192,6 +196,27 @@ def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every:
         return seek.complete_keypoints(look.frame.pixels, found, keypointer)
 
     return find
+
+
+def _find_in_alpha(alpha: np.ndarray | None, detector: Detector) -> Detections | None:
+    """Finds faces that are seen in what is transparent, as in a stencil."""
+    if alpha is None or alpha.min() == alpha.max():
+        return None
+    picture = seek.to_uint8(np.repeat(alpha[..., None], 3, -1))
+    return validate([picture], detector([picture]))[0]
+
+
+def _join(found: Detections, more: Detections | None) -> Detections:
+    """Adds faces that are not among those found."""
+    if more is None:
+        return found
+    new = np.ones(len(more.boxes), bool)
+    if len(found.boxes) and len(more.boxes):
+        new = boxes.iou(more.boxes, found.boxes).max(1) < SAME_IOU
+    added = Detections(*(field[new] for field in more))
+    return Detections(
+        *(np.concatenate(field) for field in zip(found, added, strict=True))
+    )
 
 
 def _look_up(info: video.Info, given: FileDetections, every: int, looks):

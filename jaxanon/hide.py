@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxanon import paint as paint_faces
-from jaxanon import pipeline, track
+from jaxanon import pipeline, regions, track
 from jaxanon.donors import choose
 from jaxanon.frames import SEARCH_EVERY, UNSURE, Tools, VideoOptions
 from jaxanon.media import video
@@ -138,7 +139,22 @@ def _hide(group, tools: Tools, record: Record) -> Iterator[video.Frame]:
     )
     for (item, _, _), result in zip(group, results, strict=True):
         record.add(item.payload, item.ids, result.faces)
-        yield item.payload._replace(pixels=result.frame)
+        yield _show(item, result.frame, tools.options.mask_scale)
+
+
+def _show(item, pixels: np.ndarray, scale: float) -> video.Frame:
+    """Puts hidden faces into a frame; there it is opaque, so that no shape is left."""
+    frame = item.payload
+    if frame.alpha is None:
+        return frame._replace(pixels=pixels)
+    alpha = frame.alpha.copy()
+    alpha[(pixels != frame.pixels).any(-1)] = np.iinfo(alpha.dtype).max
+    for x0, y0, x1, y1 in regions.find(
+        item.detections.boxes, *alpha.shape, scale=scale
+    ):
+        alpha[y0:y1, x0:x1] = np.iinfo(alpha.dtype).max
+    # What lies under nothing is nobody's to see.
+    return frame._replace(pixels=pixels * (alpha > 0)[..., None], alpha=alpha)
 
 
 class _Latents:

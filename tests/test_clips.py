@@ -1,12 +1,14 @@
 import threading
 from fractions import Fraction
 
+import av
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxanon import clips, hide, models, pipeline, stages, weights
+from jaxanon import frames as frames_module
 from jaxanon.detect import json_format
 from jaxanon.errors import ConfigError, DetectorError, MediaError
 from jaxanon.media import kind, video
@@ -299,3 +301,68 @@ def test_leaving_stops_all_stages():
 def test_wrong_options_are_named(wrong):
     with pytest.raises(ConfigError):
         clips.VideoOptions(**wrong)
+
+
+def test_a_face_is_opaque_where_it_is_hidden_and_gone_under_nothing(tmp_path):
+    source, target = tmp_path / "in.mov", tmp_path / "out.mov"
+    alpha = np.full((48, 80, 1), 255, np.uint8)
+    alpha[:, 40:] = 0
+    x, y = place(0)
+    alpha[y : y + SIDE : 2, x : x + SIDE] = 100
+    picture = draw(0)
+    picture[30:46, 60:76] = [250, 30, 30]  # Nobody finds this one.
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("qtrle", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 80, "argb"
+        for _ in range(3):
+            pixels = np.concatenate([picture, alpha], -1)
+            frame = av.VideoFrame.from_ndarray(pixels, "rgba")
+            container.mux(stream.encode(frame.reformat(format="argb")))
+        container.mux(stream.encode(None))
+
+    def find(frames):
+        return [find_red(np.where(np.arange(80)[:, None] < 40, f, 0)) for f in frames]
+
+    run(source, target, find=find)
+    for frame in video.read(target):
+        assert (frame.alpha[y : y + SIDE, x : x + SIDE] > 65000).all()
+        assert (frame.alpha[:6, 42:] < 600).all()
+        assert (frame.pixels[:, 42:] < 2000).all()
+
+
+def test_a_stencil_of_a_face_is_found_in_what_is_transparent(tmp_path):
+    alpha = np.full((48, 80), 255, np.uint8)
+    alpha[10:26, 20:36] = 0
+    seen = []
+
+    def find(pictures):
+        seen.extend(pictures)
+        return [find_red(p) for p in pictures]
+
+    frames_module._find_in_alpha(alpha, find)
+    np.testing.assert_array_equal(seen[0], np.repeat(alpha[..., None], 3, 2))
+    assert frames_module._find_in_alpha(np.full((4, 4), 255, np.uint8), find) is None
+
+
+def test_looking_counts_everybody_once(clip):
+    people = set()
+    found = clips.detect_video_file(clip, detector=detector, people=people)
+    assert len(people) == 1
+    assert len(found.frames) == 12
+
+
+def test_other_videos_in_a_file_are_named(tmp_path, clip):
+    source = tmp_path / "two.mkv"
+    with av.open(str(clip)) as container, av.open(str(source), "w") as target:
+        stream = container.streams.video[0]
+        copies = [target.add_stream_from_template(stream) for _ in range(2)]
+        for packet in container.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copies[1]
+                target.mux(packet)
+                if packet.pts == 0:
+                    packet.stream = copies[0]
+                    target.mux(packet)
+    report = run(source, tmp_path / "out.mp4")
+    assert report["frames"] == 12
+    assert any("track 0" in note for note in report["notes"])

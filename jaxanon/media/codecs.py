@@ -49,8 +49,12 @@ CODECS = {
     ),
     "av1": Codec("libsvtav1", 28, {"preset": "9"}, even=False),
     "gif": Codec("gif", None, {}, even=False),
+    "prores": Codec(
+        "prores_ks", None, {"profile": "4444", "alpha_bits": "16"}, even=False
+    ),
 }
-"""The first four can be asked for; GIF follows from the file's name."""
+"""The first four can be asked for; GIF follows from the file's name, ProRes from
+transparency."""
 
 CONTAINERS = {
     ".mp4": ("h264", "h265", "av1", "vp9"),
@@ -63,13 +67,20 @@ CONTAINERS = {
 """What can be written, and the codecs that each container holds."""
 
 
-def choose_codec(target: Path, codec: str | None, *, bits: int) -> str:
+TRANSPARENT = {".webm": "vp9", ".mkv": "vp9", ".mov": "prores", ".gif": "gif"}
+"""What keeps transparency in each container that can."""
+
+
+def choose_codec(
+    target: Path, codec: str | None, *, bits: int, has_alpha: bool = False
+) -> str:
     """Chooses a codec that the file's container holds.
 
     Args:
         target: The file to be written; its suffix names the container.
         codec: One of CODECS, or None for the one that most players know.
         bits: Bits per channel of the source; more than 8 are kept.
+        has_alpha: Whether the source is transparent in parts, which is kept.
 
     Raises:
         MediaError: The suffix names no container that can be written.
@@ -88,13 +99,24 @@ def choose_codec(target: Path, codec: str | None, *, bits: int) -> str:
             f"{suffix} files are not written with {codec!r}; "
             f"choose one of {', '.join(allowed)}."
         )
+    if has_alpha:
+        kept = TRANSPARENT.get(suffix)
+        if kept is None or codec not in (None, kept) or (bits > 8 and kept == "vp9"):
+            raise MediaError(
+                f"{target}: parts of the video are transparent, which "
+                f"{codec or suffix.lstrip('.')} does not keep; write .mov, or .webm, "
+                ".mkv or .gif of 8 bits, without --codec."
+            )
+        return kept
     if codec is None:
         # Players know 10-bit H.265 and AV1, and rarely 10-bit H.264 and VP9.
         return allowed[1 if bits > 8 and len(allowed) > 1 else 0]
     return codec
 
 
-def choose_pixel_format(codec: str, source: str, *, height: int, width: int) -> str:
+def choose_pixel_format(
+    codec: str, source: str, *, height: int, width: int, has_alpha: bool = False
+) -> str:
     """Chooses the encoder's pixel format that loses least of the source's.
 
     An odd side can't be written with halved chroma in H.264 and H.265, so that such a
@@ -105,6 +127,7 @@ def choose_pixel_format(codec: str, source: str, *, height: int, width: int) -> 
         source: The source's pixel format, by FFmpeg's name.
         height: Of the upright frame.
         width: Of the upright frame.
+        has_alpha: Whether transparency is kept.
     """
     if codec == "gif":
         return "pal8"
@@ -119,7 +142,10 @@ def choose_pixel_format(codec: str, source: str, *, height: int, width: int) -> 
         finer = (across and not its_across) + (down and not its_down)
         return max(bits - its_bits, 0), coarser, finer, abs(its_bits - bits)
 
-    names = [f.name for f in encoder.video_formats or () if _is_planar_yuv(f.name)]
+    # The yuvj names are the old way to say full range; it is said apart here.
+    start = "yuva4" if has_alpha else "yuv4"
+    names = [f.name for f in encoder.video_formats or () if f.name.startswith(start)]
+    names = [name for name in names if not name.startswith("yuv440")]
     return min(names, key=loss)
 
 
@@ -128,9 +154,10 @@ def bit_depth(pixel_format: str) -> int:
     return max((c.bits for c in av.VideoFormat(pixel_format).components), default=8)
 
 
-def _is_planar_yuv(name: str) -> bool:
-    # The yuvj names are the old way to say full range; it is said apart here.
-    return name.startswith("yuv4") and not name.startswith("yuv440")
+def has_alpha(pixel_format: str) -> bool:
+    """Says whether pixels of a format, by FFmpeg's name, may be transparent."""
+    found = av.VideoFormat(pixel_format)
+    return found.has_palette or any(c.is_alpha for c in found.components)
 
 
 def _traits(name: str) -> tuple[int, bool, bool]:

@@ -18,11 +18,12 @@ class Palette:
         self._source = graph.add_buffer(
             width=info.width,
             height=info.height,
-            format=av.VideoFormat("rgb24"),
+            format=av.VideoFormat("rgba" if info.has_alpha else "rgb24"),
             time_base=info.time_base,
         )
         split = graph.add("split")
-        find = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+        one = int(info.has_alpha)
+        find = graph.add("palettegen", f"stats_mode=single:reserve_transparent={one}")
         use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
         self._source.link_to(split)
         split.link_to(use, 0, 0)
@@ -31,10 +32,15 @@ class Palette:
         use.link_to(graph.add("buffersink"))
         graph.configure()
 
-    def __call__(self, pixels: np.ndarray, pts: int) -> Any:
-        """Makes a frame for the encoder of [h w 3] pixels."""
+    def __call__(self, frame: video.Frame) -> Any:
+        """Makes a frame for the encoder."""
+        planes = [frame.pixels]
+        if frame.alpha is not None:
+            planes.append(frame.alpha[..., None])
+        pixels = np.concatenate(planes, -1)
         eight_bits = pixels if pixels.dtype == np.uint8 else (pixels >> 8)
-        picture = av.VideoFrame.from_ndarray(eight_bits.astype(np.uint8), "rgb24")
-        picture.pts = pts
+        name = "rgb24" if frame.alpha is None else "rgba"
+        picture = av.VideoFrame.from_ndarray(eight_bits.astype(np.uint8), name)
+        picture.pts = frame.pts
         self._graph.push(picture)
         return self._graph.pull()

@@ -1,8 +1,9 @@
 """Videos, read as a stream of upright frames.
 
-A phone's rotation is applied to the pixels, so that boxes are those of the picture that
-is seen. One frame at a time is held, whatever the length. A file that is damaged or
-ends early raises; what lies before the damage is never passed off as the whole.
+A phone's rotation is applied to the pixels and what players hide is cut off, so that
+boxes are those of the picture that is seen. One frame at a time is held, whatever the
+length. A file that is damaged or ends early raises; what lies before the damage is
+never passed off as the whole.
 """
 
 import itertools
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from jaxanon.errors import MediaError
-from jaxanon.media import codecs, decode
+from jaxanon.media import codecs, decode, shown
 
 Pixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 
@@ -59,6 +60,25 @@ class Info(NamedTuple):
     has_audio: bool
     first_seconds: float = 0.0
     """When the first picture is shown, since the file's beginning."""
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """What no player shows: columns and rows at left, top, right and bottom, as stored.
+    It is cut off before a picture is turned upright."""
+    has_alpha: bool = False
+    """Whether a part of a picture is transparent."""
+    field_order: str = ""
+    """"tff" or "bff" if it is interlaced: the upper or the lower field is first; or
+    "unknown"; empty if it is not."""
+    mastering: tuple[float, ...] = ()
+    """Of the screen it was made on: x and y of red, green, blue and white, least and
+    most light; empty if the file doesn't say."""
+    light: tuple[int, ...] = ()
+    """The brightest pixel and the brightest picture; empty if unknown."""
+    loops: int | None = None
+    """How often a GIF is repeated, 0 = for ever; None = it is played once."""
+    counts_from_start: bool = False
+    """Whether the clock began before, as a recorder's does; players count anew."""
+    notes: tuple[str, ...] = ()
+    """What of the file is left out."""
 
 
 class Frame(NamedTuple):
@@ -70,6 +90,8 @@ class Frame(NamedTuple):
     """When it is shown, in units of Info.time_base."""
     duration: int
     """For how long, in the same unit; 0 = until the next one."""
+    alpha: np.ndarray | None = None
+    """[h w], of the pixels' type, full = opaque; None if the video is opaque."""
 
 
 def probe(path: Path) -> Info:
@@ -78,16 +100,27 @@ def probe(path: Path) -> Info:
     Raises:
         MediaError: The file cannot be read, or holds no video.
     """
-    with decode.opened(path) as container, decode.blaming(path):
-        stream = decode.video_stream(container, path)
-        frame = next(decode.frames_of(container, stream), None)
+    path = Path(path)
+    with decode.opened_film(path) as film, decode.blaming(path):
+        frames = decode.frames_of(film)
+        frame = next(frames, None)
         if frame is None:
             raise MediaError(f"{path}: holds no picture that can be decoded.")
-        return _describe(container, stream, frame)
+        info = _describe(film.container, film.stream, frame)
+        info = _as_shown(info, film, frame)
+        if codecs.has_alpha(info.pixel_format):
+            every = itertools.chain([frame], frames)
+            return info._replace(has_alpha=any(map(_is_transparent, every)))
+        return info
 
 
 def read(
-    path: Path, *, start_seconds: float = 0.0, end_seconds: float | None = None
+    path: Path,
+    *,
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
+    info: Info | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[Frame]:
     """Yields the frames of a video, one at a time, in the order they are shown.
 
@@ -95,34 +128,73 @@ def read(
         path: The file.
         start_seconds: Frames shown before are left out; since the file's beginning.
         end_seconds: Frames shown from then on are left out.
+        info: What ``probe`` says of it, if that is known.
+        notes: Is told what is found on the way and cannot be kept.
 
     Raises:
         MediaError: The file is damaged, ends early or changes its size.
     """
-    info = probe(path)
+    path = Path(path)
+    info = probe(path) if info is None else info
     begin = info.start_seconds + start_seconds
-    last_pts, turns = None, {}
-    with decode.opened(path) as container, decode.blaming(path):
-        stream = decode.video_stream(container, path)
-        if start_seconds > 0:
-            container.seek(int(begin * av.time_base), backward=True)
-        for number, frame in enumerate(
-            decode.frames_of(container, stream, to_the_end=start_seconds <= 0)
-        ):
+    end = np.inf if end_seconds is None else info.start_seconds + end_seconds
+    # The key frames of some videos need what is before them.
+    for run_up in (begin, None) if start_seconds > 0 else (None,):
+        given = False
+        try:
+            for frame in _read(path, info, begin, end, run_up, notes):
+                given = True
+                yield frame
+            return
+        except MediaError:
+            if given or run_up is None:
+                raise
+
+
+def _read(
+    path: Path,
+    info: Info,
+    begin: float,
+    end: float,
+    run_up: float | None,
+    notes: list[str] | None,
+) -> Iterator[Frame]:
+    """Reads from `begin` to `end`; decoding starts a while before `run_up`."""
+    held, turns, aspect = None, {}, None
+    with decode.opened_film(path) as film, decode.blaming(path):
+        for frame in decode.frames_of(film, begin_seconds=run_up):
             pts = frame.pts
             if pts is None:
-                pts = round(number / info.rate / info.time_base)
+                step = (held and held.duration) or round(1 / info.rate / info.time_base)
+                pts = 0 if held is None else held.pts + step
             seconds = float(pts * info.time_base)
-            if end_seconds is not None and seconds >= info.start_seconds + end_seconds:
-                return
-            if seconds < begin - 1e-6 and start_seconds > 0:
+            if begin > info.start_seconds and seconds < begin - 1e-6:
                 continue
-            pts = pts if last_pts is None else max(pts, last_pts + 1)
-            last_pts = pts
-            pixels = _to_rgb(frame, turns)
+            pts = pts if held is None else max(pts, held.pts + 1)
+            if seconds >= end - 1e-6:
+                break
+            if held is not None:
+                yield held
+            pixels, alpha = _to_pixels(frame, info, turns, path)
             if pixels.shape != (info.height, info.width, 3):
                 raise MediaError(f"{path}: the picture's size changes at {seconds} s.")
-            yield Frame(pixels, pts, frame.duration or 0)
+            held = Frame(pixels, pts, frame.duration or 0, alpha)
+            found = film.stream.codec_context.sample_aspect_ratio or aspect
+            aspect = aspect or found
+            for is_so, note in (
+                (frame.interlaced_frame and not info.field_order, _LATE_FIELDS),
+                (found != aspect, _LATE_ASPECT),
+            ):
+                if is_so and notes is not None and note not in notes:
+                    notes.append(note)
+        # The last picture is shown until the film, its sound or the part ends.
+        until = max(film.until_seconds, film.promised_seconds or 0.0)
+        if held is not None:
+            rest = round(min(until, end) / info.time_base) - held.pts
+            if rest * info.time_base > held.duration * info.time_base + _HELD_SECONDS:
+                held = held._replace(duration=rest)
+            most = held.duration if end == np.inf else max(rest, 1)
+            yield held._replace(duration=min(held.duration, most))
 
 
 def read_live(
@@ -140,12 +212,16 @@ def read_live(
     name = Path(source if isinstance(source, str) else "live input")
     with decode.blaming(name):
         container = av.open(source, format=format)
-        stream = decode.video_stream(container, name)
-        decoded = decode.frames_of(container, stream)
+        streams = [s for s in container.streams.video if not decode.is_cover(s)]
+        stream = decode.choose(streams, {}, name)
+        film = decode.Film(name, container, stream, [])
+        decoded = decode.frames_of(film, to_the_end=False)
         first = next(decoded, None)
     if first is None:
         raise MediaError(f"{name}: holds no picture that can be decoded.")
     info = _describe(container, stream, first)
+    if name.is_file():
+        info = _as_shown(info, film, first)
 
     def frames():
         last_pts, turns = -1, {}
@@ -153,7 +229,8 @@ def read_live(
             for frame in itertools.chain([first], decoded):
                 pts = last_pts + 1 if frame.pts is None else frame.pts
                 last_pts = max(pts, last_pts + 1)
-                yield Frame(_to_rgb(frame, turns), last_pts, frame.duration or 0)
+                pixels, _ = _to_pixels(frame, info, turns, name)
+                yield Frame(pixels, last_pts, frame.duration or 0)
 
     return info, frames()
 
@@ -161,7 +238,8 @@ def read_live(
 def _describe(container, stream, frame) -> Info:
     turned = bool(_orientation(frame)[0])
     height, width = frame.height, frame.width
-    aspect = stream.codec_context.sample_aspect_ratio or Fraction(1)
+    # The container's word goes before the codec's.
+    aspect = stream.sample_aspect_ratio or Fraction(1)
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     begin = (container.start_time or 0) / av.time_base
     end = decode.end_seconds(container)
@@ -175,7 +253,7 @@ def _describe(container, stream, frame) -> Info:
         duration_seconds=seconds,
         frames=stream.frames or (round(seconds * rate) if seconds else None),
         pixel_format=frame.format.name,
-        aspect=1 / aspect if turned and aspect else aspect or Fraction(1),
+        aspect=1 / aspect if turned else aspect,
         color=(
             frame.colorspace,
             frame.color_range,
@@ -187,33 +265,154 @@ def _describe(container, stream, frame) -> Info:
     )
 
 
+def _as_shown(info: Info, film: decode.Film, frame) -> Info:
+    """Adds what a player does with the pictures, and what cannot be kept.
+
+    Raises:
+        MediaError: What a player shows cannot be told from the pictures.
+    """
+    is_mov = film.kind.startswith("mov")
+    number = film.stream.id if is_mov else film.number
+    size = (frame.height, frame.width)
+    found = shown.read(film.path, film.kind, number, size)
+    left, top, right, bottom = found.crop
+    turned = bool(_orientation(frame)[0])
+    across, down = (top + bottom, left + right)[:: 1 if turned else -1]
+    if found.refusal:
+        raise MediaError(f"{film.path}: {found.refusal}, which is not done.")
+    if across >= info.width or down >= info.height:
+        raise MediaError(f"{film.path}: its borders hide the whole picture.")
+    is_clock = film.kind.startswith(_CLOCKS) or found.is_fragmented
+    return info._replace(
+        width=info.width - across,
+        height=info.height - down,
+        crop=found.crop,
+        field_order=_FIELD_ORDERS.get(film.stream.codec_context.field_order, "")
+        or ("unknown" if frame.interlaced_frame else ""),
+        mastering=_mastering(frame),
+        light=_light(frame),
+        loops=found.loops,
+        counts_from_start=is_clock or info.start_seconds > LATE_SECONDS,
+        notes=(*_left_out(film), *_said_beside(frame)),
+    )
+
+
+LATE_SECONDS = 5.0
+"""A film that begins later is a piece of a longer one."""
+
+_CLOCKS = ("mpegts", "mpeg", "asf", "flv", "ogg", "wtv", "nut", "rm")
+"""Formats whose clock may begin anywhere."""
+
+_HELD_SECONDS = 0.1
+"""What sound lasts longer than the pictures without a meaning."""
+
+_FIELD_ORDERS = {2: "tff", 5: "tff", 3: "bff", 4: "bff"}
+"""FFmpeg's numbers: the field that is shown first."""
+
+_LATE_FIELDS = (
+    "some pictures are interlaced; they are written as whole pictures, with the comb."
+)
+
+
+_LATE_ASPECT = (
+    "the shape of the pixels changes on the way; all are written as the first."
+)
+
+
+def _left_out(film: decode.Film) -> list[str]:
+    if not film.others:
+        return []
+    return [f"other videos in the file are left out: {', '.join(film.others)}."]
+
+
+def _said_beside(frame) -> list[str]:
+    """Lists what stands beside a picture and is not written."""
+    kinds = {
+        "DYNAMIC_HDR_PLUS": "HDR10+",
+        "DOVI_METADATA": "Dolby Vision",
+        "DYNAMIC_HDR_VIVID": "HDR Vivid",
+        "SPHERICAL": "the mark of a 360 degree video",
+        "STEREO3D": "the mark of a stereoscopic video",
+        "ICC_PROFILE": "the colour profile",
+    }
+    names = [name for kind, name in kinds.items() if frame.side_data.get(kind)]
+    return [f"{', '.join(names)}: not kept."] if names else []
+
+
+def _mastering(frame) -> tuple[float, ...]:
+    data = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    if data is None:
+        return ()
+    # Ten fractions, and whether the colours and the light are known.
+    numbers = struct.unpack("<22i", bytes(data)[:88])
+    if not all(numbers[20:]) or not all(numbers[1:20:2]):
+        return ()
+    return tuple(n / d for n, d in zip(numbers[0:20:2], numbers[1:20:2], strict=True))
+
+
+def _light(frame) -> tuple[int, ...]:
+    data = frame.side_data.get("CONTENT_LIGHT_LEVEL")
+    return () if data is None else struct.unpack("<2I", bytes(data)[:8])
+
+
 def _orientation(frame) -> tuple[bool, bool, bool]:
-    """Says whether to transpose, then mirror and then flip, to see it upright."""
+    """Says whether to transpose, then mirror and then flip, to see it upright.
+
+    Raises:
+        MediaError: It is turned by another angle.
+    """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False
     a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])
     # A point moves to (a x + c y, b x + d y).
-    if abs(a) + abs(d) >= abs(b) + abs(c):
+    straight, across = abs(a) + abs(d), abs(b) + abs(c)
+    if min(straight, across) > 0.01 * max(straight, across):
+        raise MediaError("The picture is turned by an angle that is no quarter turn.")
+    if straight >= across:
         return False, a < 0, d < 0
     return True, c < 0, b < 0
 
 
-def _to_rgb(frame, turns: dict[int, tuple[bool, bool, bool]]) -> np.ndarray:
-    # A frame that was asked for its side data lives until the next garbage collection.
-    if frame.rotation not in turns:
-        turns[frame.rotation] = _orientation(frame)
-    deep = codecs.bit_depth(frame.format.name) > 8
-    pixels = frame.to_ndarray(
-        format="rgb48le" if deep else "rgb24",
+def _is_transparent(frame) -> bool:
+    alpha = _convert(frame)[..., 3]
+    # Conversion may lose the last bits of 16.
+    return bool(alpha.min() < (0xFF if alpha.dtype == np.uint8 else 0xFF00))
+
+
+def _convert(frame) -> np.ndarray:
+    """Converts a frame to RGB or, where its format has alpha, to RGBA."""
+    with_alpha = codecs.has_alpha(frame.format.name)
+    names = ("rgba", "rgba64le") if with_alpha else ("rgb24", "rgb48le")
+    return frame.to_ndarray(
+        format=names[codecs.bit_depth(frame.format.name) > 8],
         interpolation=SCALER,
         src_colorspace=swscale_matrix(frame.colorspace, frame.height),
     )
+
+
+def _to_pixels(
+    frame, info: Info, turns: dict[int, tuple[bool, bool, bool]], path: Path
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Converts a frame to upright RGB and, where the video has it, alpha."""
+    # A frame that was asked for its side data lives until the next garbage collection.
+    if frame.rotation not in turns:
+        turns[frame.rotation] = _orientation(frame)
+    pixels = _convert(frame)
+    left, top, right, bottom = info.crop
+    height, width = pixels.shape[:2]
+    pixels = pixels[top : height - bottom, left : width - right]
     transposed, mirrored, flipped = turns[frame.rotation]
     if transposed:
         pixels = pixels.swapaxes(0, 1)
     pixels = pixels[:: -1 if flipped else 1, :: -1 if mirrored else 1]
-    return np.ascontiguousarray(pixels)
+    colours = np.ascontiguousarray(pixels[..., :3])
+    if info.has_alpha:
+        opaque = np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)
+        return colours, opaque if pixels.shape[2] == 3 else pixels[..., 3].copy()
+    if pixels.shape[2] == 4 and _is_transparent(frame):
+        raise MediaError(f"{path}: parts of the picture are transparent.")
+    return colours, None
 
 
 def swscale_matrix(matrix: int, height: int) -> int:
