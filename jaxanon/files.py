@@ -76,7 +76,7 @@ def anonymize_image_file(
     hidden = _hidden(picture.pixels, detections, options)
     region = hidden | (result.frame != picture.pixels).any(-1)
     picture = _with_plain_alpha(picture, hidden)
-    image.write(
+    lost = image.write(
         target, picture, result.frame, region=region, keep_metadata=keep_metadata
     )
     height, width = result.frame.shape[:2]
@@ -88,7 +88,7 @@ def anonymize_image_file(
         "width": width,
         "height": height,
         "faces": [describe_face(face) for face in result.faces],
-        "notes": list(picture.notes),
+        "notes": [*picture.notes, *lost],
         "seconds": round(time.perf_counter() - start, 3),
     }
 
