@@ -17,7 +17,9 @@ _TELLS_LENGTH = ("matroska", "mov", "flv", "avi")
 def opened(path: Path):
     """Opens a file, with errors told instead of papered over."""
     with blaming(path):
-        container = av.open(str(path), options={"err_detect": "explode"})
+        # A whole path is no address, though there may be a colon in its name.
+        whole = str(path.absolute())
+        container = av.open(whole, options={"err_detect": "explode"})
     with container:
         yield container
 

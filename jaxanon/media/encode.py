@@ -85,7 +85,8 @@ def encode_part(
     The arguments are those of ``write``; nothing is written.
     """
     chosen = _choose_codec(target, info, coding)
-    with decode.blaming(target, "written"), av.open(str(target), "w") as container:
+    whole = str(target.absolute())
+    with decode.blaming(target, "written"), av.open(whole, "w") as container:
         extra = codecs.CODECS[chosen].in_order
         stream = _add_stream(container, info, chosen, coding.crf, extra)
         return list(_encode(stream, frames, info, _shift(info, coding.span)))
