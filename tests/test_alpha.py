@@ -9,7 +9,7 @@ from PIL import Image
 from jaxanon import files, pipeline, seek
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.media import deep, image
-from jaxanon.types import Detections
+from jaxanon.types import KEYPOINTS, Detections
 
 HEIGHT, WIDTH = 24, 32
 BOX = (8, 6, 20, 18)
@@ -23,7 +23,7 @@ EVERY_FILE = settings(
 
 def detections(*boxes):
     n = len(boxes)
-    unseen = np.full((n, 9, 2), np.nan, np.float32)
+    unseen = np.full((n, len(KEYPOINTS), 2), np.nan, np.float32)
     return Detections(np.float32(boxes).reshape(n, 4), np.ones(n, np.float32), unseen)
 
 

@@ -10,7 +10,7 @@ from jaxanon import detect
 from jaxanon.detect import json_format
 from jaxanon.detect.json_format import FileDetections, FrameDetections
 from jaxanon.errors import DetectorError, MediaError
-from jaxanon.types import Detections
+from jaxanon.types import KEYPOINTS, Detections
 
 NUMBERS = st.floats(-1e6, 1e6, width=32)
 
@@ -141,7 +141,7 @@ def test_fixed_gives_out_a_video_frame_by_frame_and_then_stops(tmp_path):
 
 def at(*box):
     """The detections of a picture of 640x480 with one box."""
-    unseen = np.full((1, 9, 2), np.nan, np.float32)
+    unseen = np.full((1, len(KEYPOINTS), 2), np.nan, np.float32)
     faces = Detections(np.float32([box]), np.ones(1, np.float32), unseen)
     return FileDetections(640, 480, faces=faces)
 
