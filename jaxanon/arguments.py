@@ -95,6 +95,7 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
         "-o", "--out", default="jaxanon-demo", metavar="DIR", help="(%(default)s)"
     )
     _add_hiding(command)
+    command.add_argument("--overwrite", action="store_true", help="replace the files")
     command.set_defaults(max_pixels=None)
     _add_output(command)
 
@@ -121,6 +122,7 @@ def _add_live(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-o", "--out", metavar="OUT", help="file, or - for standard output (a window)"
     )
+    command.add_argument("--overwrite", action="store_true", help="replace the file")
     _add_hiding(command)
     _add_video(command)
     _add_output(command)

@@ -5,16 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from jaxanon import console, loading, runtime
-from jaxanon.errors import ConfigError
+from jaxanon.errors import MediaError
 
 
 def _anonymize(args: Any) -> int:
     from jaxanon import inputs
 
     planned = inputs.plan(args.input, args.out, overwrite=args.overwrite)
-    _check_new(args.manifest, args.overwrite)
+    inputs.check_output(
+        args.manifest,
+        "--manifest",
+        overwrite=args.overwrite,
+        inputs=_read_by(args, planned),
+        outputs=[job.target for job in planned.jobs if job.target is not None],
+    )
     told = _console(args)
     tools = given = None
+    written: list[Path] = []
     if planned.jobs:
         given = _read_detections(args)
         tools = loading.load(
@@ -24,13 +31,34 @@ def _anonymize(args: Any) -> int:
     try:
         told.each(
             planned,
-            lambda job, advance: _anonymize_one(args, tools, given, job, advance),
+            lambda job, advance: _anonymize_next(
+                args, tools, given, job, advance, written
+            ),
         )
         is_complete = True
     finally:
         if args.manifest and tools:
             _write_manifest(args, tools, told, is_complete)
     return told.finish()
+
+
+def _anonymize_next(args, tools, given, job, advance, written) -> dict[str, Any]:
+    """Does one file, unless its output has come to be in the meantime.
+
+    That may be another file's output, where names differ in capitals only and the
+    place takes those for the same.
+    """
+    from jaxanon import inputs
+
+    if any(job.target.exists() and job.target.samefile(path) for path in written):
+        raise MediaError(f"{job.source}: output {job.target} is another input's.")
+    if why := inputs.reason_not_to_write(job.target, overwrite=args.overwrite):
+        raise MediaError(f"{job.source}: output {why}")
+    report = _anonymize_one(args, tools, given, job, advance)
+    written.append(Path(report["output"]))
+    if job.note:
+        report["notes"].append(job.note)
+    return report
 
 
 def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
@@ -71,7 +99,9 @@ def _detect(args: Any) -> int:
     from jaxanon import inputs
 
     planned = inputs.plan(args.input)
-    _check_new(args.out, args.overwrite)
+    inputs.check_output(
+        args.out, "-o", overwrite=args.overwrite, inputs=_read_by(args, planned)
+    )
     told = _console(args)
     tools, found = None, {}
     if planned.jobs:
@@ -87,6 +117,8 @@ def _detect(args: Any) -> int:
             report["faces"] = entry.faces.boxes.tolist()
         else:
             report["tracks"] = [{"id": number} for number in sorted(people)]
+            counts = [len(frame.faces.boxes) for frame in entry.frames]
+            report |= {"frames": len(counts), "faces_in_frames": sum(counts)}
         return report
 
     told.each(planned, do)
@@ -144,8 +176,10 @@ def _read_detections(args: Any) -> Any:
 
 
 def _demo(args: Any) -> int:
-    from jaxanon import demo
+    from jaxanon import demo, inputs
 
+    for name in demo.NAMES:
+        inputs.check_output(Path(args.out) / name, "-o", overwrite=args.overwrite)
     told = _console(args)
     tools = loading.load(args)
     report = demo.run(
@@ -171,17 +205,23 @@ def _info(args: Any) -> int:
 
 
 def _convert(args: Any) -> int:
-    from jaxanon import convert
+    from jaxanon import convert, inputs
 
-    _check_new(args.out, args.overwrite)
+    inputs.check_output(
+        args.out, "-o", overwrite=args.overwrite, inputs=[args.checkpoint]
+    )
     convert.convert(args.checkpoint, args.out)
     print(f"wrote {args.out}")
     return 0
 
 
 def _live(args: Any) -> int:
-    from jaxanon import clips
+    from jaxanon import clips, inputs
 
+    if args.out not in (None, "-"):
+        source = "/dev/stdin" if args.input == "-" else args.input
+        read = [source.removeprefix("file:"), *_files_of(args)]
+        inputs.check_output(args.out, "-o", overwrite=args.overwrite, inputs=read)
     tools = loading.load(args, has_video=True)
     return clips.live(
         args.input,
@@ -265,9 +305,16 @@ def _console(args: Any) -> console.Console:
     return console.Console(quiet=args.quiet, json_lines=args.json_lines)
 
 
-def _check_new(path: str | None, overwrite: bool) -> None:
-    if path and Path(path).exists() and not overwrite:
-        raise ConfigError(f"{path} exists; --overwrite replaces it.")
+def _read_by(args: Any, planned: Any) -> list[Any]:
+    """Lists all files that a command reads, those too that it passes over."""
+    found = (*planned.jobs, *planned.skipped, *planned.failed)
+    return [each.source for each in found] + _files_of(args)
+
+
+def _files_of(args: Any) -> list[Any]:
+    """Lists the files among the options."""
+    names = [getattr(args, name, None) for name in ("detections", "weights")]
+    return [name for name in names if name and Path(name).is_file()]
 
 
 def _write_manifest(args, tools, told, is_complete: bool) -> None:

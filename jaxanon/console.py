@@ -72,7 +72,7 @@ class Console:
         name = report["input"]
         for note in report.get("notes", []):
             self.tell(f"{name}: {note}")
-        if "faces" in report and not report["faces"]:
+        if not report.get("faces", report.get("faces_in_frames", True)):
             self.tell(f"{name}: no face found.")
         for face in report.get("faces", []):
             if isinstance(face, dict) and face.get("fallback"):
@@ -131,7 +131,9 @@ class Console:
 
 
 def count_faces(report: dict[str, Any]) -> int:
-    """Counts the faces of a picture, or the tracks of a video."""
+    """Counts the faces of a picture or of all frames, or the tracks of a video."""
+    if "faces_in_frames" in report:
+        return report["faces_in_frames"]
     return len(report.get("faces", report.get("tracks", [])))
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Bool, UInt
 
 from jaxanon import pipeline, regions, seek
-from jaxanon.detect import Detector
+from jaxanon.detect import Detector, json_format
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import MediaError
 from jaxanon.media import image
+from jaxanon.media.picture import Picture
 from jaxanon.seeds import MAX_SEED as MAX_SEED
 from jaxanon.seeds import base_key as base_key
 from jaxanon.seeds import hash_file
@@ -66,14 +67,16 @@ def anonymize_image_file(
     if given is not None:
         detections = _check_given(source, given, picture.pixels)
     elif detector is not None:
-        detections = seek.find_faces(
-            picture.pixels, detector, keypointer, score=options.score
+        detections = seek.find_faces_anywhere(
+            picture.pixels, picture.alpha, detector, keypointer, score=options.score
         )
     else:
         raise ValueError("Give a detector or the faces.")
     result = pipeline.run(picture.pixels, detections, weights, key=key, options=options)
-    region = _painted(picture.pixels, result, detections, options)
-    image.write(
+    hidden = _hidden(picture.pixels, detections, options)
+    region = hidden | (result.frame != picture.pixels).any(-1)
+    picture = _with_plain_alpha(picture, hidden)
+    lost = image.write(
         target, picture, result.frame, region=region, keep_metadata=keep_metadata
     )
     height, width = result.frame.shape[:2]
@@ -85,7 +88,7 @@ def anonymize_image_file(
         "width": width,
         "height": height,
         "faces": [describe_face(face) for face in result.faces],
-        "notes": list(picture.notes),
+        "notes": [*picture.notes, *lost],
         "seconds": round(time.perf_counter() - start, 3),
     }
 
@@ -117,8 +120,11 @@ def detect_image_file(
     Raises:
         MediaError: The picture cannot be read.
     """
-    pixels = image.read(source, max_pixels=max_pixels).pixels
-    found = seek.find_faces(pixels, detector, keypointer, score=score)
+    picture = image.read(source, max_pixels=max_pixels)
+    pixels = picture.pixels
+    found = seek.find_faces_anywhere(
+        pixels, picture.alpha, detector, keypointer, score=score
+    )
     return FileDetections(pixels.shape[1], pixels.shape[0], faces=found)
 
 
@@ -148,19 +154,26 @@ def _check_given(
             f"{source}: is {width}x{height}, but the detections are of a picture of "
             f"{given.width}x{given.height}."
         )
+    json_format.check_hides(given, source)
     return given.faces
 
 
-def _painted(
-    frame: UInt[np.ndarray, "h w 3"],
-    result: pipeline.Result,
-    detections: Detections,
-    options: pipeline.Options,
+def _hidden(
+    frame: UInt[np.ndarray, "h w 3"], detections: Detections, options: pipeline.Options
 ) -> Bool[np.ndarray, "h w"]:
-    """Marks the hidden regions, whatever is in them now, and the feather around."""
-    mask = (result.frame != frame).any(-1)
-    height, width = mask.shape
+    """Marks the hidden regions, whatever is in them now."""
+    height, width = frame.shape[:2]
+    mask = np.zeros((height, width), bool)
     boxes = regions.find(detections.boxes, height, width, scale=options.mask_scale)
     for x0, y0, x1, y1 in boxes:
         mask[y0:y1, x0:x1] = True
     return mask
+
+
+def _with_plain_alpha(picture: Picture, hidden: Bool[np.ndarray, "h w"]) -> Picture:
+    """Makes the hidden regions opaque: alpha may follow the face."""
+    if picture.alpha is None:
+        return picture
+    opaque = np.iinfo(picture.alpha.dtype).max
+    alpha = np.where(hidden, opaque, picture.alpha).astype(picture.alpha.dtype)
+    return picture._replace(alpha=alpha)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxanon import paint, pipeline, seek, track
-from jaxanon.detect import Detector, validate
+from jaxanon.detect import Detector, json_format, validate
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import ConfigError, MediaError
 from jaxanon.media import encode, video
@@ -165,6 +165,7 @@ def _finder(info: video.Info, tools: Tools, given: FileDetections | None, every:
     It yields each look with what it found, None where the frame is passed over.
     """
     if given is not None:
+        _check_given(info, given)
         return functools.partial(_look_up, info, given, every)
     if tools.detector is None:
         raise ValueError("Give a detector or the faces.")
@@ -219,8 +220,7 @@ def _join(found: Detections, more: Detections | None) -> Detections:
     )
 
 
-def _look_up(info: video.Info, given: FileDetections, every: int, looks):
-    """Does what ``_finder`` promises with faces that are known."""
+def _check_given(info: video.Info, given: FileDetections) -> None:
     if given.frames is None:
         raise MediaError("The detections are a picture's.")
     if (given.width, given.height) != (info.width, info.height):
@@ -228,7 +228,12 @@ def _look_up(info: video.Info, given: FileDetections, every: int, looks):
             f"The video is {info.width}x{info.height}, but the detections are of "
             f"{given.width}x{given.height}."
         )
-    by_time = {round(f.time_seconds, 4): f.faces for f in given.frames}
+    json_format.check_hides(given, "The detections")
+
+
+def _look_up(info: video.Info, given: FileDetections, every: int, looks):
+    """Does what ``_finder`` promises with faces that are known."""
+    by_time = {round(f.time_seconds, 4): f.faces for f in given.frames or ()}
     for look in looks:
         seconds = round(float(look.frame.pts * info.time_base), 4)
         if seconds not in by_time:

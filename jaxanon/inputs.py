@@ -19,6 +19,8 @@ class Job(NamedTuple):
     """Where the result goes; None where nothing is written beside it."""
     kind: str
     """ "picture" or "video"."""
+    note: str = ""
+    """What is otherwise than asked for."""
 
 
 class Problem(NamedTuple):
@@ -157,10 +159,81 @@ def _sort(pairs: Sequence[tuple[_Found, Path | None]]) -> Plan:
     return result
 
 
+def check_output(
+    path: str | os.PathLike[str] | None,
+    option: str,
+    *,
+    overwrite: bool,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    outputs: Iterable[str | os.PathLike[str]] = (),
+) -> None:
+    """Checks that one may write a file, before any work is done.
+
+    Args:
+        path: The file; None = none is written.
+        option: What named it, for messages.
+        overwrite: Whether a file that exists may be replaced, unless it is an input.
+        inputs: What is read.
+        outputs: What else is written.
+
+    Raises:
+        ConfigError: The file exists or is one of the others.
+    """
+    if path is None:
+        return
+    for other in inputs:
+        if _are_same(path, other):
+            raise ConfigError(f"{option} {path} is an input; it stays as it is.")
+    place = Path(os.path.realpath(path))
+    for other in outputs:
+        there = Path(os.path.realpath(other))
+        if place == there or place in there.parents or there in place.parents:
+            raise ConfigError(f"{option} {path} is in the way of the output {other}.")
+    if reason := reason_not_to_write(path, overwrite=overwrite):
+        raise ConfigError(f"{option} {reason}")
+
+
+def reason_not_to_write(path: str | os.PathLike[str], *, overwrite: bool) -> str:
+    """Says why a file must not be written; "" where it may."""
+    if os.path.isdir(path):
+        return f"{path} is a folder."
+    if os.path.exists(path) and not os.path.isfile(path):
+        return f"{path} is no regular file."
+    if os.path.lexists(path) and not overwrite:
+        return f"{path} exists; --overwrite replaces it."
+    return ""
+
+
+def _are_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # One of them is not there.
+        return False
+
+
+def _with_writable_name(job: Job) -> Job:
+    """Gives a video of a kind that is read and not written the suffix .mp4."""
+    from jaxanon.media import codecs, video
+
+    assert job.target is not None
+    suffix = job.target.suffix.lower()
+    if job.kind != "video" or suffix in codecs.CONTAINERS:
+        return job
+    if suffix not in video.SUFFIXES:
+        return job  # Refused by the encoder, which says what there is.
+    other = job.target.with_suffix(".mp4")
+    note = f"{suffix} cannot be written; the result is {other.name}."
+    return job._replace(target=other, note=note)
+
+
 def _checked(planned: Plan, overwrite: bool) -> Plan:
     """Refuses what would overwrite an input, another result or, unasked, any file."""
+    planned = planned._replace(jobs=[_with_writable_name(job) for job in planned.jobs])
     targets = Counter(os.path.realpath(str(job.target)) for job in planned.jobs)
-    sources = {os.path.realpath(job.source) for job in planned.jobs}
+    seen = (*planned.jobs, *planned.skipped, *planned.failed)
+    sources = {os.path.realpath(each.source) for each in seen}
     jobs, failed = [], list(planned.failed)
     for job in planned.jobs:
         assert job.target is not None
@@ -170,14 +243,12 @@ def _checked(planned: Plan, overwrite: bool) -> Plan:
         )
         if targets[place] > 1:
             reason = f"another input has the same output {job.target}."
-        elif job.target.is_dir():
-            reason = f"output {job.target} is a folder."
         elif is_itself and not overwrite:
             reason = "output would overwrite the input; --overwrite allows it."
         elif place in sources and not is_itself:
             reason = f"output {job.target} is another input."
-        elif os.path.lexists(job.target) and not overwrite:
-            reason = f"output {job.target} exists; --overwrite replaces it."
+        elif why := reason_not_to_write(job.target, overwrite=overwrite):
+            reason = f"output {why}"
         else:
             jobs.append(job)
             continue

@@ -26,7 +26,9 @@ def open_source(source: str) -> tuple[video.Info, Iterator[video.Frame]]:
                 "its index at the end.)"
             ) from error
     if not source.isdecimal():
-        return video.read_live(source)
+        # A file's name may look like an address; its whole path does not.
+        path = Path(source)
+        return video.read_live(str(path.absolute()) if path.exists() else source)
     if sys.platform not in _CAMERAS:
         raise MediaError(
             f"Camera {source}: on {sys.platform} cameras are opened through a pipe; "

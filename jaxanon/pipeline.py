@@ -19,7 +19,18 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from jaxanon import canvas, detect, models, paint, pose, redact, regions, seeds, seek
+from jaxanon import (
+    canvas,
+    detect,
+    given,
+    models,
+    paint,
+    pose,
+    redact,
+    regions,
+    seeds,
+    seek,
+)
 from jaxanon.donors import choose
 from jaxanon.errors import ConfigError
 from jaxanon.types import KEYPOINTS, Detections
@@ -116,7 +127,7 @@ def to_device(weights: Weights) -> Weights:
 
 
 def anonymize(
-    frame: UInt[np.ndarray, "h w 3"],
+    frame: Any,
     weights: Weights | None,
     detector: detect.Detector,
     *,
@@ -127,7 +138,7 @@ def anonymize(
     """Finds every face of a picture and gives it a new one.
 
     Args:
-        frame: RGB, uint8 or uint16.
+        frame: RGB, uint8 or uint16, [h w 3], of NumPy or JAX; or PIL, of mode RGB.
         weights: Of a generator; None will do for modes other than ``generate``.
         detector: Takes uint8 frames, returns one ``Detections`` for each.
         key: A typed random key; the same key gives the same faces.
@@ -135,12 +146,16 @@ def anonymize(
         options: See ``Options``.
 
     Returns:
-        A new frame of the same shape and dtype.
+        A new frame of the same shape and dtype, of NumPy.
 
     Raises:
+        TypeError: The frame is something else; the message says what to give.
         DetectorError: The detector answered something that is no ``Detections``.
     """
-    detections = seek.find_faces(frame, detector, keypointer, score=options.score)
+    frame = given.to_frame(frame)
+    detections = seek.find_faces_anywhere(
+        frame, None, detector, keypointer, score=options.score
+    )
     return run(frame, detections, weights, key=key, options=options).frame
 
 

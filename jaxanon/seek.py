@@ -1,11 +1,19 @@
 """Finds the faces of a frame, with all their keypoints."""
 
+from collections.abc import Iterator
+
 import numpy as np
-from jaxtyping import UInt
+from jaxtyping import UInt, UInt8
 
 from jaxanon import detect, paint
+from jaxanon.ops import boxes
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
+
+# Share of a box that lies in another one where both are one face.
+_COVERED = 0.8
+# The brightest sample of a 16-bit picture that looks black, but may hold 12 bits.
+_DARK = 1 << 12
 
 
 def find_faces(
@@ -32,6 +40,69 @@ def find_faces(
     if keypointer is None:
         return found
     return complete_keypoints(frame, found, keypointer)
+
+
+def find_faces_anywhere(
+    frame: UInt[np.ndarray, "h w 3"],
+    alpha: UInt[np.ndarray, "h w"] | None,
+    detector: detect.Detector,
+    keypointer: Weights | None,
+    *,
+    score: float,
+) -> Detections:
+    """Finds the faces in all that somebody may see of a picture.
+
+    These are its colours, also under what is transparent, its alpha as a picture, both
+    together on white and on black, and what is too dark to see in a 16-bit picture.
+
+    Args:
+        frame: RGB, uint8 or uint16.
+        alpha: Of the same type; None = opaque.
+        detector: Takes uint8 frames.
+        keypointer: Weights of the keypoint network; None leaves gaps.
+        score: Detections below it are left out.
+
+    Returns:
+        First what is found in the colours, then what only other views show.
+
+    Raises:
+        DetectorError: The detector answered something that is no ``Detections``.
+    """
+    found = find_faces(frame, detector, keypointer, score=score)
+    for view in _other_views(frame, alpha):
+        more = find_faces(view, detector, keypointer, score=score)
+        new = ~_is_covered(more.boxes, found.boxes)
+        found = Detections(
+            *(
+                np.concatenate([known, other[new]])
+                for known, other in zip(found, more, strict=True)
+            )
+        )
+    return found
+
+
+def _other_views(frame, alpha) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yields what else a picture shows, each view as long as it is looked at."""
+    if frame.dtype == np.uint16 and 0 < (limit := int(frame.max())) < _DARK:
+        yield (frame.astype(np.uint32) * 255 // limit).astype(np.uint8)
+    if alpha is None or alpha.min() == alpha.max():
+        return
+    plane = to_uint8(np.repeat(alpha[..., None], 3, 2))
+    yield plane
+    yield 255 - plane
+    colours = to_uint8(frame).astype(np.uint16) * plane
+    yield (colours // 255).astype(np.uint8)
+    yield ((colours + (255 - plane.astype(np.uint16)) * 255) // 255).astype(np.uint8)
+
+
+def _is_covered(new: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Tells which boxes lie, but for a rim, in one box of those that are known."""
+    if not len(known):
+        return np.zeros(len(new), bool)
+    low = np.maximum(new[:, None, :2], known[None, :, :2])
+    high = np.minimum(new[:, None, 2:], known[None, :, 2:])
+    common = np.prod(np.maximum(high - low, 0), axis=-1)
+    return (common >= _COVERED * boxes.area(new)[:, None]).any(1)
 
 
 def select(detections: Detections, *, score: float) -> Detections:

@@ -177,6 +177,11 @@ def test_frames_without_given_faces_are_refused(tmp_path, clip):
         run(clip, tmp_path / "out.mp4", find=None, detections=fewer)
     with pytest.raises(MediaError, match="detections are of"):
         run(clip, tmp_path / "o.mp4", find=None, detections=found._replace(width=9))
+    thin = found.frames[4].faces._replace(boxes=np.float32([[0.1, 0.2, 0.5, 0.6]]))
+    last = found.frames[4]._replace(faces=thin)
+    wrong = found._replace(frames=(*found.frames[:4], last, *found.frames[5:]))
+    with pytest.raises(MediaError, match="fractions"):
+        run(clip, tmp_path / "o.mp4", find=None, detections=wrong)
     assert not list(tmp_path.iterdir())
 
 

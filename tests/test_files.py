@@ -245,6 +245,15 @@ def test_given_faces_of_another_size_or_a_video_are_refused(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.png"]
 
 
+@pytest.mark.parametrize("box", [(0.2, 0.1, 0.7, 0.9), (50, 40, 60, 50)])
+def test_given_box_that_hides_nothing_leaves_no_output(tmp_path, box):
+    source = photo(tmp_path / "a.png")
+    with pytest.raises(MediaError, match=r"a\.png: box"):
+        given = FileDetections(40, 32, faces=faces(BOX, box))
+        anonymize(source, tmp_path / "b.png", given=given)
+    assert sorted(os.listdir(tmp_path)) == ["a.png"]
+
+
 def test_file_missing_in_the_detections_is_refused(tmp_path):
     given = {str(tmp_path / "a.png"): FileDetections(40, 32, faces=faces())}
     found = files.look_up(given, tmp_path / "x" / ".." / "a.png")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors"},
     {"types", "runtime", "torch_pickle", "seeds", "fields"},
-    {"ops", "pose"},
+    {"ops", "pose", "given"},
     {"align", "blend", "redact", "models", "objectives", "detect", "regions"},
     {"weights", "media", "association", "metrics"},
     {"convert", "track"},

@@ -21,7 +21,7 @@ def make(*, file: str | os.PathLike[str], name: str | None = None) -> Detector:
             frame by frame, once.
 
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be read, or a box in it hides nothing.
         DetectorError: it has no such entry.
     """
     files = json_format.read(file)
@@ -30,6 +30,7 @@ def make(*, file: str | os.PathLike[str], name: str | None = None) -> Detector:
     if name not in files:
         raise DetectorError(f"{file} has no entry {name!r}; it has {list(files)}.")
     entry = files[name]
+    json_format.check_hides(entry, name)
     answers = _answers(entry, name)
 
     def detect(frames: Sequence[np.ndarray], /) -> list[Detections]:

@@ -21,9 +21,15 @@ import numpy as np
 
 from jaxanon.detect.base import make_detections
 from jaxanon.errors import MediaError
+from jaxanon.ops import boxes
 from jaxanon.types import KEYPOINTS, Detections
 
 VERSION = 1
+
+# Detectors give no box of less than a pixel; a little less is float32's.
+_LEAST_SIDE = 0.99
+# A box that ends before is no face in pixels: somebody wrote fractions of the sides.
+_FRACTIONS = 2
 
 
 class FrameDetections(NamedTuple):
@@ -73,15 +79,46 @@ def read(path: str | os.PathLike[str]) -> dict[str, FileDetections]:
             message says where.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        # Bytes: json tells UTF-8, 16 and 32 apart, with a byte order mark or without.
         data = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse_constant
+            Path(path).read_bytes(),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
         )
         return _load(data)
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         raise MediaError(f"{path}: not a detections file: {error}") from error
+
+
+def check_hides(found: FileDetections, name: object) -> None:
+    """Checks that every box given hides something of its picture.
+
+    Raises:
+        MediaError: A box is outside, of no area, or in fractions of the sides.
+    """
+    for frame in found.frames or ():
+        where = f"{name}: at {frame.time_seconds} s"
+        _check_boxes(frame.faces.boxes, found.height, found.width, where)
+    if found.faces is not None:
+        _check_boxes(found.faces.boxes, found.height, found.width, f"{name}")
+
+
+def _check_boxes(face_boxes: np.ndarray, height: int, width: int, where: str) -> None:
+    """Raises for the first box that leaves its face to be seen."""
+    for box in face_boxes:
+        text = [_shorten(value) for value in box]
+        if box.max() <= _FRACTIONS and max(height, width) > 2 * _FRACTIONS:
+            raise MediaError(
+                f"{where}: box {text} is in fractions, it seems; boxes are x0, y0, x1, "
+                f"y1 in pixels of the upright picture of {width}x{height}."
+            )
+        inside = boxes.clip(box, height, width)
+        if (inside[2:] - inside[:2]).min() < _LEAST_SIDE:
+            raise MediaError(
+                f"{where}: box {text} hides nothing of a picture of {width}x{height}."
+            )
 
 
 def _dump_file(found: FileDetections) -> str:
@@ -170,7 +207,7 @@ def _load_frames(data: Any, where: str) -> Iterator[FrameDetections]:
 
 
 def _load_faces(data: Any, where: str) -> Detections:
-    boxes, scores, keypoints = [], [], []
+    face_boxes, scores, keypoints = [], [], []
     for index, face in enumerate(_check_list(data, f"{where}.faces")):
         here = f"{where}.faces[{index}]"
         face = _check_dict(face, here, {"box"}, {"score", "keypoints"})
@@ -180,10 +217,10 @@ def _load_faces(data: Any, where: str) -> Detections:
         (score,) = _check_numbers([face.get("score", 1.0)], 1, f"{here}.score")
         if not 0 <= score <= 1:
             raise ValueError(f"{here}.score is {score}, but must be in 0 to 1.")
-        boxes.append(box)
+        face_boxes.append(box)
         scores.append(score)
         keypoints.append(_load_points(face.get("keypoints", {}), f"{here}.keypoints"))
-    return make_detections(boxes, scores, keypoints)
+    return make_detections(face_boxes, scores, keypoints)
 
 
 def _load_points(data: Any, where: str) -> list[list[float]]:

@@ -22,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
         MediaError: The folder cannot be made or the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(6)}.part{path.suffix}")
+    # Absolute: encoders take what stands before a colon for a kind of address.
+    temporary = path.absolute().with_name(f".{secrets.token_hex(6)}.part{path.suffix}")
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

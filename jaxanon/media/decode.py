@@ -73,7 +73,9 @@ def opened(path: Path):
     with blaming(path):
         if is_text(path):
             raise MediaError(f"{path}: is a text, as a playlist is, and no video.")
-        container = av.open(f"file:{path}", options=options, container_options=safety)
+        # A whole path is no address, though there may be a colon in its name.
+        whole = f"file:{path.absolute()}"
+        container = av.open(whole, options=options, container_options=safety)
     with container:
         yield container
 

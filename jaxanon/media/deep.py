@@ -8,6 +8,7 @@ decoders and checks. Writing needs a few lines per format (PNG, TIFF).
 import struct
 import sys
 import zlib
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -44,9 +45,20 @@ def read(path: str) -> UInt16[np.ndarray, "h w c"]:
         )
     native = ";16L" if sys.byteorder == "little" else ";16B"
     ending = native if mode.endswith("N") else mode[-4:]
-    base = mode.split(";")[0]
+    # Premultiplied colours are read as they stand: half a sample divides to nonsense.
+    base = mode.split(";")[0].replace("a", "A")
     high = _load(path, base + ending).astype(np.uint16)
     return high << 8 | _load(path, base + _OTHER_BYTE[ending])
+
+
+def straighten(samples: UInt16[np.ndarray, "h w c"]) -> UInt16[np.ndarray, "h w c"]:
+    """Divides premultiplied colours by their alpha, the last channel."""
+    limit = np.iinfo(samples.dtype).max
+    alpha = samples[..., -1:].astype(np.uint64)
+    colours = samples[..., :-1].astype(np.uint64)
+    straight = (colours * limit + alpha // 2) // np.maximum(alpha, 1)
+    straight = np.where(alpha > 0, np.minimum(straight, limit), colours)
+    return np.concatenate([straight, alpha], -1).astype(samples.dtype)
 
 
 def _load(path: str, mode: str) -> np.ndarray:
@@ -90,9 +102,35 @@ def write_png(
         (b"IDAT", pixels),
         (b"IEND", b""),
     ]:
-        check = zlib.crc32(name + content)
-        file.write(struct.pack(">I", len(content)) + name + content)
-        file.write(struct.pack(">I", check))
+        file.write(_png_chunk(name, content))
+
+
+def insert_png_chunks(path: Path, chunks: list[tuple[bytes, bytes]]) -> None:
+    """Puts chunks, name and content, behind the header of a PNG file."""
+    if not chunks:
+        return
+    data, start = path.read_bytes(), 33
+    packed = b"".join(_png_chunk(name, content) for name, content in chunks)
+    path.write_bytes(data[:start] + packed + data[start:])
+
+
+def read_png_chunks(path: Path) -> dict[bytes, bytes]:
+    """Reads the chunks in front of a PNG's pixels, those of them that are short."""
+    found = {}
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+            size = int.from_bytes(head[:4])
+            if size <= 64:
+                found.setdefault(head[4:], file.read(size))
+                size = 0
+            file.seek(size + 4, 1)
+    return found
+
+
+def _png_chunk(name: bytes, content: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(name + content))
+    return struct.pack(">I", len(content)) + name + content + check
 
 
 def write_tiff(
@@ -100,7 +138,6 @@ def write_tiff(
     samples: UInt16[np.ndarray, "h w c"],
     *,
     icc: bytes | None,
-    xmp: bytes | None = None,
 ) -> None:
     """Writes a 16-bit TIFF (little-endian, deflate with horizontal differences).
 
@@ -108,7 +145,6 @@ def write_tiff(
         file: Open for binary writing.
         samples: [h w c] of 1 (grey), 2, 3 or 4 channels, alpha last where c is even.
         icc: Colour profile.
-        xmp: XMP packet.
     """
     height, width, channels = samples.shape
     differences = samples.astype("<u2")
@@ -136,8 +172,6 @@ def write_tiff(
     }
     if channels % 2 == 0:
         tags[338] = (short, [2])  # Alpha, not premultiplied.
-    if xmp:
-        tags[700] = ("B", xmp)
     if icc:
         tags[34675] = ("B", icc)
     start = int(ends[-1]) + int(ends[-1]) % 2

@@ -86,7 +86,8 @@ def encode_part(
     The arguments are those of ``write``; nothing is written.
     """
     chosen = _choose_codec(target, info, coding)
-    with decode.blaming(target, "written"), av.open(f"file:{target}", "w") as container:
+    whole = f"file:{target.absolute()}"
+    with decode.blaming(target, "written"), av.open(whole, "w") as container:
         if info.has_alpha and chosen == "vp9":
             raise MediaError(f"{target}: transparency is not kept with --resume.")
         extra = codecs.CODECS[chosen].in_order

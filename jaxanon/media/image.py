@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from jaxanon.errors import MediaError
-from jaxanon.media import colour, deep, image_format, metadata
+from jaxanon.media import colour, deep, density, image_format, metadata, plain, tags
 from jaxanon.media.image_write import write as write
 from jaxanon.media.picture import Picture as Picture
 
@@ -107,16 +107,27 @@ def _read(path: Path, image: Image.Image, head: bytes) -> Picture:
     notes = _refuse_what_cannot_be_kept(path, image, head)
     is_deep = deep.is_deep(image)
     noted = image_format.inspect(image, head)
+    is_inverted = image.format == "TIFF" and _is_white_zero(image)
+    primaries = _primaries(image)
+    raw_mode = deep.raw_mode(image)
+    dense = density.read(image)
     image.load()
     turn = metadata.orientation(image)
     icc = image.info.get("icc_profile") or None
-    transparency = image.info.get("transparency")
+    if icc and plain.hides_picture(icc):
+        icc = None
+        notes += ("the colour profile is left out: it holds a picture",)
+    transparency = _transparency(image, head)
     if is_deep:
         samples = deep.read(str(path))
         mode = {2: "LA", 3: "RGB", 4: "RGBA"}[samples.shape[2]]
+        if raw_mode.startswith("RGBa"):
+            samples = deep.straighten(samples)
     else:
         samples, mode, replaced = _samples(path, image)
         notes += replaced
+        if is_inverted:
+            samples = np.iinfo(samples.dtype).max - samples
     samples = metadata.upright(samples, turn)
     palette = _palette(image) if mode == "P" else None
     pixels = colour.to_rgb(samples, mode, palette, icc)
@@ -130,11 +141,20 @@ def _read(path: Path, image: Image.Image, head: bytes) -> Picture:
         source=path,
         format=format,
         icc=icc,
-        gamma=_gamma(image),
+        gamma=_gamma(path, image),
+        primaries=primaries,
+        density=_turned(dense, turn),
         encoding=noted,
         metadata=metadata.collect(image, (pixels.shape[1], pixels.shape[0])),
         notes=notes,
     )
+
+
+def _turned(dense: density.Density | None, turn: int) -> density.Density | None:
+    """Swaps the density's directions where the picture is turned on its side."""
+    if dense is None or turn < 5:
+        return dense
+    return dense._replace(x=dense.y, y=dense.x)
 
 
 def _refuse_what_cannot_be_kept(
@@ -144,6 +164,8 @@ def _refuse_what_cannot_be_kept(
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format == "MPO":
         return (f"{frames - 1} further picture(s) inside the JPEG left out",)
+    if image.format == "JPEG" and b"hdrgm:" in head:
+        return ("the gain map for HDR screens is left out",)
     if frames > 1:
         raise MediaError(
             f"{path}: holds {frames} pictures (animation or pages); only files with "
@@ -151,6 +173,9 @@ def _refuse_what_cannot_be_kept(
         )
     if image.format == "TIFF":
         _refuse_tiff(path, image)
+        return _note_tiff(image)
+    if image.format == "BMP":
+        return image_format.bmp_notes(head)
     depth = 8
     if image.format == "AVIF":
         depth = image_format.av1_layout(head)[0]
@@ -161,21 +186,80 @@ def _refuse_what_cannot_be_kept(
             f"{path}: {depth}-bit {image.format} cannot be kept at its depth; "
             "convert it to a 16-bit PNG or TIFF first."
         )
+    if image.format in ("AVIF", "HEIF"):
+        return image_format.colour_box_notes(head)
     return ()
 
 
 def _refuse_tiff(path: Path, image: Image.Image) -> None:
-    tags = image.tag_v2  # type: ignore[attr-defined]
-    if 50706 in tags or 330 in tags or tags.get(254, 0) & 1:
+    known = image.tag_v2  # type: ignore[attr-defined]
+    if 50706 in known or 330 in known or known.get(254, 0) & 1:
         raise MediaError(f"{path}: is a camera's raw file; develop it first.")
-    bits = max(tags.get(258, (1,)))
-    planes = tags.get(284, 1) == 2 and tags.get(277, 1) > 1
+    if set(known.get(339, (1,))) - {1, 4}:
+        raise MediaError(f"{path}: TIFF with signed samples cannot be kept.")
+    bits = max(known.get(258, (1,)))
+    planes = known.get(284, 1) == 2 and known.get(277, 1) > 1
+    if planes and 1 in known.get(338, ()):
+        raise MediaError(f"{path}: TIFF with premultiplied planes cannot be kept.")
+    if known.get(332, 1) != 1:
+        raise MediaError(f"{path}: TIFF with inks other than CMYK cannot be kept.")
+    # What JPEG holds its decoder turns into RGB; Pillow takes the rest as it stands.
+    is_jpeg = known.get(259, 1) in (6, 7)
+    if known.get(262) == 6 and not is_jpeg and known.get(530, (2, 2)) != (1, 1):
+        raise MediaError(f"{path}: TIFF with subsampled YCbCr cannot be read.")
     whole = image.mode in _DEEP_GREY or (deep.is_deep(image) and not planes)
     if bits > 8 and not (bits == 16 and whole):
         raise MediaError(
             f"{path}: TIFF with {bits}-bit samples ({image.mode}"
             f"{', separate planes' if planes else ''}) cannot be kept at its depth."
         )
+
+
+def _note_tiff(image: Image.Image) -> tuple[str, ...]:
+    """Names what a TIFF holds beside colours and straight alpha."""
+    known, notes = image.tag_v2, []  # type: ignore[attr-defined]
+    extra = known.get(338, ())
+    if 1 in extra[:1]:
+        notes.append("premultiplied alpha became straight alpha")
+    left = len(extra) - (extra[:1] in ((1,), (2,), (999,)))
+    if left > 0:
+        notes.append(f"{left} further channel(s) left out")
+    if known.get(262) == 3 and any(v % 257 and v % 256 for v in known.get(320, ())):
+        notes.append("the palette's colours are kept with 8 bits of 16")
+    for tag, name in ((291, "grey response"), (301, "transfer function")):
+        if tag in known:
+            notes.append(f"the {name} curve is left out")
+    return tuple(notes)
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Is true for grey that Pillow reads as a negative: it inverts up to 8 bits."""
+    return image.tag_v2.get(262) == 0 and image.mode in _DEEP_GREY  # type: ignore[attr-defined]
+
+
+def _primaries(image: Image.Image) -> dict[int, tags.Tag]:
+    """Copies a TIFF's white point and primaries."""
+    known = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
+    found = {}
+    for tag, count in ((318, 2), (319, 6)):
+        values = known.get(tag, ())
+        if len(values) == count and all(0 <= value <= 1 for value in values):
+            content = [tags.rational(round(v * 10**6), 10**6).content for v in values]
+            found[tag] = tags.Tag(5, count, b"".join(content))
+    return found
+
+
+def _transparency(image: Image.Image, head: bytes) -> Any:
+    """Gives what is transparent, in the samples that Pillow makes of a PNG's."""
+    value = image.info.get("transparency")
+    if image.format != "PNG" or value is None or isinstance(value, bytes):
+        return value
+    bits = head[24]
+    if image.mode == "L":
+        return value % (1 << bits) * (255 // ((1 << bits) - 1))
+    if image.mode == "RGB" and bits == 8:
+        return tuple(part & 255 for part in value)
+    return value
 
 
 def _samples(path: Path, image: Image.Image) -> tuple[np.ndarray, str, tuple[str, ...]]:
@@ -219,14 +303,11 @@ def _alpha(samples: np.ndarray, mode: str, transparency: Any) -> np.ndarray | No
     )
 
 
-def _gamma(image: Image.Image) -> dict[bytes, bytes]:
+def _gamma(path: Path, image: Image.Image) -> dict[bytes, bytes]:
     if image.format != "PNG":
         return {}
-    chunks = {}
-    if (gamma := image.info.get("gamma")) is not None:
-        chunks[b"gAMA"] = round(gamma * 100_000).to_bytes(4, "big")
-    if (white := image.info.get("chromaticity")) is not None:
-        chunks[b"cHRM"] = b"".join(round(v * 100_000).to_bytes(4, "big") for v in white)
-    if (intent := image.info.get("srgb")) is not None:
-        chunks[b"sRGB"] = bytes([intent])
-    return chunks
+    sizes = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}
+    found = deep.read_png_chunks(path)
+    return {
+        name: found[name] for name, n in sizes.items() if len(found.get(name, b"")) == n
+    }

@@ -1,8 +1,11 @@
 """How a picture was encoded, and the settings that write one like it."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, JpegImagePlugin
 
 from jaxanon.errors import MediaError
@@ -56,12 +59,37 @@ def inspect(image: Image.Image, head: bytes) -> dict[str, Any]:
     if image.format == "JPEG":
         return _inspect_jpeg(image)
     if image.format == "WEBP":
-        return {"lossless": b"VP8L" in head[12:] and b"VP8 " not in head[:64]}
+        return {"lossless": _is_lossless_webp(image)}
     if image.format == "TIFF":
         return {"compression": image.info.get("compression", "raw")}
     if image.format == "AVIF":
         return {"subsampling": av1_layout(head)[1]}
     return {}
+
+
+def _is_lossless_webp(image: Image.Image) -> bool:
+    """Walks over the chunks, of which a colour profile may be long."""
+    with open(image.filename, "rb") as file:  # type: ignore[attr-defined]
+        file.seek(12)
+        while len(chunk := file.read(8)) == 8:
+            if chunk[:4] in (b"VP8 ", b"VP8L"):
+                return chunk[:4] == b"VP8L"
+            size = int.from_bytes(chunk[4:], "little")
+            file.seek(size + size % 2, 1)
+    return False
+
+
+def bmp_with_alpha(samples: UInt8[np.ndarray, "h w 4"]) -> bytes:
+    """Makes a BMP file that says where its alpha is (Pillow's does not)."""
+    height, width = samples.shape[:2]
+    rows = samples[::-1, :, [2, 1, 0, 3]].tobytes()
+    header = struct.pack(
+        "<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(rows), 0, 0, 0, 0
+    )
+    masks = struct.pack("<4I4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs")
+    header = (header + masks).ljust(108, b"\0")
+    start = 14 + len(header)
+    return struct.pack("<2sIII", b"BM", start + len(rows), 0, start) + header + rows
 
 
 def _inspect_jpeg(image: Image.Image) -> dict[str, Any]:
@@ -89,6 +117,26 @@ def av1_layout(head: bytes) -> tuple[int, str]:
         return max(depths, default=8), "4:4:4"
     layouts = {0b11: "4:2:0", 0b10: "4:2:2"}
     return max(depths, default=8), layouts.get(coloured[0] >> 2 & 3, "4:4:4")
+
+
+def bmp_notes(head: bytes) -> tuple[str, ...]:
+    """Notes the colour space of a BMP's long header, which Pillow passes over."""
+    size = int.from_bytes(head[14:18], "little")
+    kind = head[70:74]
+    is_calibrated = kind == b"\0\0\0\0" and any(head[74:122])
+    if size >= 108 and (kind in (b"DEBM", b"KNIL") or is_calibrated):
+        return ("the colour space of the BMP is left out",)
+    return ()
+
+
+def colour_box_notes(head: bytes) -> tuple[str, ...]:
+    """Notes the colour space of an AVIF or HEIC that the decoder passes over."""
+    boxes = [box[:4] for box in head.split(b"colrnclx")[1:]]
+    # Primaries and transfer: BT.709 or unknown, and what all show like sRGB.
+    odd = [box for box in boxes if box[1] not in (1, 2) or box[3] not in (1, 2, 6, 13)]
+    if odd and b"colrprof" not in head and b"colrrICC" not in head:
+        return (f"colour space (primaries {odd[0][1]}, transfer {odd[0][3]}) left out",)
+    return ()
 
 
 def target_format(path: Path, source: Path, source_format: str) -> str:

@@ -5,14 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Integer
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin
 
 from jaxanon.errors import MediaError
-from jaxanon.media import atomic, colour, deep, image_format
+from jaxanon.media import atomic, colour, deep, image_format, metadata, tags
+from jaxanon.media import density as density_of
 from jaxanon.media.metadata import Metadata
 from jaxanon.media.picture import Picture
 
-_IPTC_TAG, _XMP_TAG, _ICC_TAG = 33723, 700, 34675
+_IPTC_TAG, _XMP_TAG = 33723, 700
+_PLAIN_GAMMA = 45_455  # 1 / 2.2, as good as sRGB's.
 
 
 class _Canvas(NamedTuple):
@@ -31,7 +33,7 @@ def write(
     *,
     region: Bool[np.ndarray, "h w"],
     keep_metadata: bool = False,
-) -> None:
+) -> tuple[str, ...]:
     """Writes a picture with a painted region, atomically.
 
     Args:
@@ -41,6 +43,9 @@ def write(
         region: True where the frame was painted; elsewhere the picture's own samples
             are written.
         keep_metadata: Keeps EXIF, XMP, IPTC, comments and text; never a thumbnail.
+
+    Returns:
+        Notes of what the format could not hold.
 
     Raises:
         MediaError: The format cannot hold the picture, or writing failed.
@@ -60,10 +65,74 @@ def write(
                 _save_deep(temporary, canvas, picture, format, kept)
             else:
                 _save(temporary, canvas, picture, format, kept)
+            if format == "TIFF":
+                _add_tags(temporary, picture, kept)
+            noted = _stamp_density(temporary, picture, format)
         except OSError:
             raise
         except Exception as error:  # Encoders refuse in every way.
             raise MediaError(f"{path}: cannot be encoded ({error}).") from error
+    return (*noted, *_colours_lost(picture, canvas, format), *_kept_not(kept, format))
+
+
+def _stamp_density(path: Path, picture: Picture, format: str) -> tuple[str, ...]:
+    """Writes the density where a header has its place; the other formats have it."""
+    if picture.density is None or format in ("PNG", "TIFF"):
+        return ()
+    if density_of.stamp(path, format, picture.density):
+        return ()
+    return (f"the resolution is left out: this {format} has no place for it",)
+
+
+def _colours_lost(picture: Picture, canvas: _Canvas, format: str) -> tuple[str, ...]:
+    """Notes what says how the samples look and could not be carried over."""
+    notes = []
+    icc = picture.icc
+    if icc and not _fitting_icc(icc, canvas.mode) and picture.mode != "CMYK":
+        space = colour.icc_space(icc)
+        notes.append(f"the colour profile is left out: it is of {space} samples")
+    if icc and format in ("BMP", "GIF"):
+        notes.append(f"the colour profile is left out: {format} has no place for it")
+    gamma = picture.gamma
+    odd = abs(int.from_bytes(gamma.get(b"gAMA", b"")) - _PLAIN_GAMMA) > 500
+    if format != "PNG" and (b"cICP" in gamma or (b"gAMA" in gamma and odd)):
+        notes.append(
+            f"colour space (cICP, gAMA) left out: {format} has no place for it"
+        )
+    if format != "TIFF" and picture.primaries and not icc:
+        notes.append(f"colour space (white, primaries) left out of the {format}")
+    return tuple(notes)
+
+
+def _kept_not(kept: Metadata, format: str) -> tuple[str, ...]:
+    """Notes metadata that was to be kept and has no place in the format."""
+    places = {
+        "EXIF": (kept.exif, ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF")),
+        "XMP": (kept.xmp, ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF")),
+        "IPTC": (kept.iptc, ("JPEG", "TIFF")),
+        "the comment": (kept.comment, ("JPEG", "GIF")),
+        "text": (kept.text, ("PNG",)),
+    }
+    notes = [
+        f"{name} left out: {format} has no place for it"
+        for name, (content, formats) in places.items()
+        if content and format not in formats
+    ]
+    notes += [f"{name} left out: it may hold a picture" for name in kept.left_out]
+    return tuple(notes)
+
+
+def _add_tags(path: Path, picture: Picture, kept: Metadata) -> None:
+    """Completes a TIFF file by what its encoder leaves out."""
+    new = dict(picture.primaries)
+    if picture.density is not None:
+        new |= density_of.tiff_tags(picture.density)
+    if kept.xmp:
+        new[_XMP_TAG] = tags.undefined(kept.xmp, 1)
+    if kept.iptc:
+        new[_IPTC_TAG] = tags.undefined(kept.iptc)
+    if new or kept.exif:
+        tags.add(path, new, exif=kept.exif)
 
 
 def _paint(
@@ -134,8 +203,13 @@ def _save(
         options["transparency"] = canvas.transparency
     if icc := _fitting_icc(picture.icc, canvas.mode):
         options["icc_profile"] = icc
-    options |= _metadata_options(format, kept, picture.gamma)
+    options |= _metadata_options(format, kept, picture)
+    if format == "BMP" and canvas.mode == "RGBA":
+        path.write_bytes(image_format.bmp_with_alpha(canvas.samples))
+        return
     image.save(path, format=format, **options)
+    if format == "PNG":
+        deep.insert_png_chunks(path, _png_chunks(picture))
 
 
 def _to_pillow(canvas: _Canvas) -> Image.Image:
@@ -159,16 +233,10 @@ def _fitting_icc(icc: bytes | None, mode: str) -> bytes | None:
     return icc if colour.icc_space(icc) in allowed else None
 
 
-def _metadata_options(
-    format: str, kept: Metadata, gamma: dict[bytes, bytes]
-) -> dict[str, Any]:
+def _metadata_options(format: str, kept: Metadata, picture: Picture) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    if kept.dpi and format in ("JPEG", "PNG", "TIFF", "BMP"):
-        options["dpi"] = kept.dpi
     if format == "PNG":
-        options["pnginfo"] = _png_info(kept, gamma)
-    if format == "TIFF":
-        options["tiffinfo"] = _tiff_info(kept)
+        options["pnginfo"] = _png_info(kept)
     if format in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF") and kept.exif:
         options["exif"] = kept.exif
     if format in ("JPEG", "WEBP", "AVIF", "HEIF") and kept.xmp:
@@ -176,15 +244,14 @@ def _metadata_options(
     if format in ("JPEG", "GIF") and kept.comment:
         options["comment"] = kept.comment
     if format == "JPEG" and kept.iptc:
-        size = (len(kept.iptc) + 2).to_bytes(2, "big")
-        options["extra"] = b"\xff\xed" + size + kept.iptc
+        segment = metadata.photoshop_segment(kept.iptc)
+        size = (len(segment) + 2).to_bytes(2, "big")
+        options["extra"] = b"\xff\xed" + size + segment
     return options
 
 
-def _png_info(kept: Metadata, gamma: dict[bytes, bytes]) -> PngImagePlugin.PngInfo:
+def _png_info(kept: Metadata) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
-    for name, content in gamma.items():
-        info.add(name, content)
     for keyword, text in kept.text.items():
         info.add_text(keyword, text)
     if kept.xmp:
@@ -192,17 +259,12 @@ def _png_info(kept: Metadata, gamma: dict[bytes, bytes]) -> PngImagePlugin.PngIn
     return info
 
 
-def _tiff_info(kept: Metadata) -> TiffImagePlugin.ImageFileDirectory_v2:
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
-    if kept.exif:
-        exif = Image.Exif()
-        exif.load(kept.exif)
-        for tag, value in exif.items():
-            if not isinstance(value, dict):
-                tags[tag] = value
-    if kept.xmp:
-        tags[_XMP_TAG] = kept.xmp
-    return tags
+def _png_chunks(picture: Picture) -> list[tuple[bytes, bytes]]:
+    """Lists the chunks that say how the samples look; Pillow writes but some."""
+    chunks = list(picture.gamma.items())
+    if picture.density is not None:
+        chunks.append((b"pHYs", density_of.png_chunk(picture.density)))
+    return chunks
 
 
 def _save_deep(
@@ -213,10 +275,11 @@ def _save_deep(
     icc = _fitting_icc(picture.icc, canvas.mode)
     with path.open("wb") as file:
         if format == "TIFF":
-            deep.write_tiff(file, samples, icc=icc, xmp=kept.xmp)
+            deep.write_tiff(file, samples, icc=icc)
             return
-        info = _png_info(kept, picture.gamma)
-        chunks = [(chunk[0], chunk[1]) for chunk in info.chunks]
+        info = _png_info(kept)
+        chunks = _png_chunks(picture)
+        chunks += [(chunk[0], chunk[1]) for chunk in info.chunks]
         if icc:
             profile = b"ICC Profile\0\0" + deep.zlib.compress(icc)
             chunks.insert(0, (b"iCCP", profile))

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxanon.media import tags
+from jaxanon.media.density import Density
 from jaxanon.media.metadata import Metadata
 
 
@@ -27,7 +29,11 @@ class Picture(NamedTuple):
     format: str
     icc: bytes | None
     gamma: dict[bytes, bytes]
-    """PNG chunks that say how bright the samples are."""
+    """PNG chunks that say how bright and of which colour the samples are."""
+    primaries: dict[int, tags.Tag]
+    """TIFF tags that say of which colour the samples are."""
+    density: Density | None
+    """Pixels per unit of length."""
     encoding: dict[str, Any]
     metadata: Metadata
     notes: tuple[str, ...]

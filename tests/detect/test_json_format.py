@@ -10,7 +10,7 @@ from jaxanon import detect
 from jaxanon.detect import json_format
 from jaxanon.detect.json_format import FileDetections, FrameDetections
 from jaxanon.errors import DetectorError, MediaError
-from jaxanon.types import Detections
+from jaxanon.types import KEYPOINTS, Detections
 
 NUMBERS = st.floats(-1e6, 1e6, width=32)
 
@@ -118,22 +118,80 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 def test_fixed_answers_to_each_picture_with_the_same_faces(tmp_path):
     path, faces = tmp_path / "f", some_faces()
-    json_format.write(path, {"a": FileDetections(7, 5, faces=faces)})
+    json_format.write(path, {"a": FileDetections(140, 150, faces=faces)})
     detector = detect.make("fixed", file=path)
-    frames = [np.zeros((5, 7, 3), np.uint8)] * 2
+    frames = [np.zeros((150, 140, 3), np.uint8)] * 2
     for found in detector(frames):
         assert_equal(found, faces)
-    with pytest.raises(DetectorError, match="7 x 5"):
-        detector([np.zeros((7, 5, 3), np.uint8)])
+    with pytest.raises(DetectorError, match="140 x 150"):
+        detector([np.zeros((140, 150, 3), np.uint8)])
     with pytest.raises(DetectorError, match="no entry"):
         detect.make("fixed", file=path, name="b")
 
 
 def test_fixed_gives_out_a_video_frame_by_frame_and_then_stops(tmp_path):
     frames = tuple(FrameDetections(t, some_faces(t)) for t in (1, 2))
-    json_format.write(tmp_path / "f", {"v": FileDetections(4, 4, frames=frames)})
+    json_format.write(tmp_path / "f", {"v": FileDetections(140, 140, frames=frames)})
     detector = detect.make("fixed", file=tmp_path / "f", name="v")
-    frame = np.zeros((4, 4, 3), np.uint8)
+    frame = np.zeros((140, 140, 3), np.uint8)
     assert [len(d.scores) for d in [*detector([frame]), *detector([frame])]] == [1, 2]
     with pytest.raises(DetectorError, match="more frames"):
         detector([frame])
+
+
+def at(*box):
+    """The detections of a picture of 640x480 with one box."""
+    unseen = np.full((1, len(KEYPOINTS), 2), np.nan, np.float32)
+    faces = Detections(np.float32([box]), np.ones(1, np.float32), unseen)
+    return FileDetections(640, 480, faces=faces)
+
+
+@st.composite
+def hides_nothing(draw):
+    """A box in fractions, beside the picture, or with less than a pixel in it."""
+    kind = draw(st.sampled_from(["fractions", "beside", "sliver"]))
+    x, y = draw(st.floats(0, 600)), draw(st.floats(0, 440))
+    wide, high = draw(st.floats(2, 30)), draw(st.floats(2, 30))
+    if kind == "fractions":
+        x, y = x / 640, y / 480
+        return x, y, draw(st.floats(x, 1)), draw(st.floats(y, 1))
+    if kind == "beside":
+        dx, dy = draw(
+            st.sampled_from([(640, 0), (-640, 0), (0, 480), (0, -480), (9e5, 9e5)])
+        )
+        return x + dx, y + dy, min(x + wide, 640) + dx, min(y + high, 480) + dy
+    thin = draw(st.floats(0.01, 0.9))
+    return draw(
+        st.sampled_from(
+            [
+                (x, y, x + thin, y + high),
+                (x, y, x + wide, y + thin),
+                (640 - thin, y, 640 + wide, y + high),
+                (x, thin - high, x + wide, thin),
+            ]
+        )
+    )
+
+
+@given(hides_nothing())
+def test_box_that_hides_nothing_is_refused(box):
+    with pytest.raises(MediaError, match="fractions|hides nothing"):
+        json_format.check_hides(at(*box), "a.jpg")
+    frames = tuple(FrameDetections(t, f) for t, f in enumerate([some_faces(0)] * 2))
+    last = FrameDetections(2, at(*box).faces)
+    clip = FileDetections(640, 480, frames=(*frames, last))
+    with pytest.raises(MediaError, match="v.mp4: at 2"):
+        json_format.check_hides(clip, "v.mp4")
+
+
+@given(st.floats(-20, 600), st.floats(-20, 440), st.floats(25, 900), st.floats(25, 900))
+def test_box_that_hides_something_is_taken(x, y, width, height):
+    json_format.check_hides(at(x, y, x + width, y + height), "a.jpg")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_byte_order_mark_is_no_error(tmp_path, encoding):
+    json_format.write(tmp_path / "a", {"ü.jpg": at(3, 4, 60, 70)})
+    text = (tmp_path / "a").read_text(encoding="utf-8")
+    (tmp_path / "b").write_text(text, encoding=encoding)
+    assert list(json_format.read(tmp_path / "b")) == ["ü.jpg"]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from jaxanon.errors import MediaError
-from jaxanon.media import image, kind, metadata
+from jaxanon.media import image, kind
 
 HEIGHT, WIDTH = 24, 40
 REGION = np.zeros((HEIGHT, WIDTH), bool)
@@ -403,8 +403,19 @@ def test_kinds_are_told_by_content_first(tmp_path):
     }
 
 
-def test_iptc_is_kept_without_the_photoshop_thumbnail():
-    packed = metadata._iptc({0x0404: b"iptc", 0x040C: b"thumbnail"})
-    assert packed is not None
-    assert b"iptc" in packed
-    assert b"thumbnail" not in packed
+def test_iptc_is_kept_without_the_photoshop_thumbnail(tmp_path):
+    record = b"\x1c\x02\x69\0\x08headline"
+    segment = b"Photoshop 3.0\0"
+    for number, content in ((0x040C, b"thumbnail!"), (0x0404, record)):
+        size = len(content).to_bytes(4, "big")
+        segment += b"8BIM" + number.to_bytes(2, "big") + b"\0\0" + size + content
+        segment += b"\0" * (len(content) % 2)
+    extra = b"\xff\xed" + (len(segment) + 2).to_bytes(2, "big") + segment
+    Image.fromarray(draw()).save(tmp_path / "a.jpg", extra=extra)
+    picture = image.read(tmp_path / "a.jpg")
+    image.write(
+        tmp_path / "b.jpg", picture, picture.pixels, region=NOWHERE, keep_metadata=True
+    )
+    data = (tmp_path / "b.jpg").read_bytes()
+    assert record in data
+    assert b"thumbnail" not in data
