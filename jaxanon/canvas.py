@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt
+from jaxtyping import Bool, Float, Int, UInt
 
 from jaxanon import align, paint, regions
 from jaxanon.types import Condition, Crops
@@ -23,9 +23,12 @@ class Canvas(NamedTuple):
     keypoints: Float[np.ndarray, "n k 2"]
     """x y in frame pixels; NaN = not to be used."""
     latents: Sequence[Any] | Float[np.ndarray, "n *z"]
-    """One per face: a z or a ``Donor``, without batch axes."""
+    """One per face: a z or a ``Donor``, without batch axes; None where a second look
+    saw no face, and nothing but a fill is to be painted."""
     failed: dict[int, str]
     """Is told which faces could not be painted, and why."""
+    sure: Bool[np.ndarray, "n"]
+    """Which are faces, by a second look."""
 
 
 class _Face(NamedTuple):
@@ -48,6 +51,10 @@ def fill(canvases: Sequence[Canvas], weights: Weights, options) -> None:
     """
     count = options.batch_size or paint.default_batch_size()
     faces = [face for c in canvases for face in _faces(c, weights.config, options)]
+    faceless = [face for face in faces if face.canvas.latents[face.index] is None]
+    faces = [face for face in faces if face.canvas.latents[face.index] is not None]
+    for face in faceless:
+        _fill_in(face, weights.config, options)
     for start in range(0, len(faces), count):
         batch = faces[start : start + count]
         try:
@@ -70,6 +77,17 @@ def fill(canvases: Sequence[Canvas], weights: Weights, options) -> None:
             why = _overlay(face, image, drawn, options.feather)
             if why:
                 face.canvas.failed[face.index] = why
+
+
+def _fill_in(face: "_Face", config: Any, options) -> None:
+    """Fills a region in which there is no face from what is around it."""
+    crop = _crop(face, face.canvas.keypoints[face.index], config)
+    try:
+        why = _overlay(face, paint.fill(crop), None, options.feather)
+    except paint.FAILURES as error:
+        why = f"{type(error).__name__}: {error}"
+    if why:
+        face.canvas.failed[face.index] = why
 
 
 def surroundings(canvas: Canvas, index: int, config: Any, options) -> Condition:

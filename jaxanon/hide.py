@@ -172,7 +172,13 @@ class _Latents:
         if self._is_per_frame:
             self._known.clear()
         numbers = ids.tolist()
-        new = [place for place, n in enumerate(numbers) if n not in self._known]
+        # Who did not look like a face before may do so now.
+        new = [
+            place
+            for place, number in enumerate(numbers)
+            if self._known.get(number) is None
+            and (erased.sure[place] or number not in self._known)
+        ]
         if new:
             key = pipeline.frame_key(self._key, erased)
             if self._is_per_frame:

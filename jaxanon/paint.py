@@ -144,6 +144,16 @@ def embed_donor(matcher: Weights, picture: Donor) -> Float[np.ndarray, "b d"]:
         )
 
 
+def fill(crops: Crops) -> Painted:
+    """Fills a crop from what is around it: no face is in it, and nothing is sharp.
+
+    Args:
+        crops: A batch of one.
+    """
+    with PAINTING:
+        return Painted(_fill(crops)[0], None)
+
+
 def _empty_latent(weights: Weights) -> Any:
     """Makes something to compile with."""
     config = weights.config
@@ -320,6 +330,14 @@ def _overlay(
         image = blend.paste_layers(under, alpha, batched, picture, to_crop[None])
     # Pixels that are not painted stay what they were, to the bit.
     return jnp.where(alpha[0] > 0, _to_pixels(image[0], window.dtype), window)
+
+
+@jax.jit
+def _fill(crops):
+    keep = 1 - crops.mask
+    # What is near the region counts, not the whole crop.
+    near = keep * jnp.minimum(filters.blur(crops.mask, sigma=4.0) * 4, 1) + 1e-4 * keep
+    return blend.inpaint(filters.fill(crops.image * keep, near), crops)
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -65,6 +65,9 @@ class Options:
     """``all``, or ``pose`` to leave out the mouth and with it the expression."""
     truncation: float = 1.0
     """Standard deviation of the latents: less is more ordinary, 0 always the same."""
+    face: float = 0.5
+    """Probability from which a second look takes what is found for a face; what is
+    less sure is hidden by a fill without a face."""
     feather: float = 0.06
     """Width of the blend around a region, in its longer sides."""
     match_border: bool = True
@@ -78,6 +81,7 @@ class Options:
         _check_choice("keypoints", self.keypoints, ("all", "pose"))
         _check_range("score", self.score, 0, 1)
         _check_range("mask_scale", self.mask_scale, 1, 4)
+        _check_range("face", self.face, 0, 1)
         _check_range("truncation", self.truncation, 0, 4)
         _check_range("feather", self.feather, 0, 1)
         if self.batch_size is not None:
@@ -100,7 +104,8 @@ class FaceReport(NamedTuple):
     chosen: str | None = None
     """Why, in words."""
     fallback: str | None = None
-    """``black`` where painting failed, ``none`` where there was nothing to hide."""
+    """``fill`` where there is likely no face, ``black`` where painting failed, ``none``
+    where there was nothing to hide."""
     why: str | None = None
     """The reason of the fallback."""
 
@@ -231,10 +236,16 @@ def draw_latents(
         truncation = options.truncation
         return [
             np.asarray(models.sample_latent(k, 1, shape, truncation=truncation)[0])
-            for k in keys
+            if erased.sure[index]
+            else None
+            for k, index in zip(keys, chosen, strict=True)
         ]
-    cast, latents, others = _find_cast(weights), [], set(taken)
+    cast, others = _find_cast(weights), set(taken)
+    latents: list[Latent] = []
     for key, index in zip(keys, chosen, strict=True):
+        if not erased.sure[index]:
+            latents.append(None)
+            continue
         fit = None
         if cast.matcher is not None and erased.regions[index].any():
             seen = canvas.surroundings(erased, index, weights.config, options)
@@ -304,6 +315,7 @@ def erase(
         keypoints=_usable_keypoints(found.keypoints, options, turn),
         latents=(),
         failed={},
+        sure=detect.complete(found).faces >= options.face,  # type: ignore[operator]
     )
 
 
@@ -354,7 +366,10 @@ def _report(detections, erased, latents, weights, options) -> tuple[FaceReport, 
             report = report._replace(
                 mode="none", fallback="none", why=why, donor=None, chosen=None
             )
-        elif index in failed:
+        elif options.mode == "generate" and drawn is None:
+            why = "A second look saw no face: filled from its surroundings."
+            report = report._replace(fallback="fill", why=why)
+        if index in failed:
             why = failed[index]
             report = report._replace(
                 mode="black", fallback="black", why=why, donor=None, chosen=None
