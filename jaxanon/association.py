@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxanon.detect.base import take
 from jaxanon.errors import ConfigError
 from jaxanon.ops import boxes
 from jaxanon.types import Detections
@@ -75,6 +76,8 @@ class Track(NamedTuple):
     boxes: Float[np.ndarray, "m 4"]
     scores: Float[np.ndarray, "m"]
     keypoints: Float[np.ndarray, "m k 2"]
+    face: float = np.nan
+    """The highest probability, of all looks so far, that it is a face; NaN = none."""
 
 
 def advance(tracks, found: Detections, index, shot, next_id, settings: Settings):
@@ -92,7 +95,7 @@ def advance(tracks, found: Detections, index, shot, next_id, settings: Settings)
         The tracks and the next number.
     """
     kept = found.scores >= settings.unsure
-    found = Detections(*(np.asarray(field, np.float64)[kept] for field in found))
+    found = Detections(*(field.astype(np.float64) for field in take(found, kept)))
     open_tracks = [
         i
         for i, track in enumerate(tracks)
@@ -176,6 +179,7 @@ def _begin(number: int, index: int, shot: int, found: Detections, column) -> Tra
         found.boxes[one],
         found.scores[one],
         found.keypoints[one],
+        _judge(np.nan, found, column),
     )
 
 
@@ -187,7 +191,15 @@ def _extend(track: Track, index: int, found: Detections, column: int) -> Track:
         boxes=np.concatenate([track.boxes, found.boxes[one]]),
         scores=np.append(track.scores, found.scores[one]),
         keypoints=np.concatenate([track.keypoints, found.keypoints[one]]),
+        face=_judge(track.face, found, column),
     )
+
+
+def _judge(before: float, found: Detections, column) -> float:
+    """Adds a look to the earlier ones; 1 is none."""
+    assert found.faces is not None
+    face = float(found.faces[column])
+    return float(np.fmax(before, face if face < 1 else np.nan))
 
 
 def end_shot(track: Track, index: int) -> Track:

@@ -241,11 +241,12 @@ def overlay(
 
 def predict_keypoints(
     frame: UInt[np.ndarray, "h w 3"], box: Float[np.ndarray, "4"], keypointer: Weights
-) -> tuple[Float[np.ndarray, "k 2"], Float[np.ndarray, "k"]]:
+) -> tuple[Float[np.ndarray, "k 2"], Float[np.ndarray, "k"], float]:
     """Finds the keypoints of one face that is still in its frame.
 
     Returns:
-        x y in frame pixels, and the probability that each is visible.
+        x y in frame pixels, the probability that each is visible, and the one that
+        there is a face.
     """
     config, size = keypointer.config, keypointer.config.resolution
     side = config.box_scale * max(box[2] - box[0], box[3] - box[1])
@@ -264,15 +265,15 @@ def predict_keypoints(
         size=size,
     )
     # Outside the frame the crop is 0: the mid-grey that the network was trained with.
-    points, probability = _look(keypointer, crops.image)
-    return points[0].astype(np.float64) * side + square[:2], probability[0]
+    points, probability, face = _look(keypointer, crops.image)
+    found = points[0].astype(np.float64) * side + square[:2]
+    return found, probability[0], float(face[0])
 
 
-def _look(keypointer: Weights, images: Array) -> tuple[np.ndarray, np.ndarray]:
+def _look(keypointer: Weights, images: Array) -> tuple[np.ndarray, ...]:
     with PAINTING:
         found = _predict(keypointer.params, images, config=keypointer.config)
-    points, probability = found
-    return np.asarray(points), np.asarray(probability)
+    return tuple(map(np.asarray, found))
 
 
 @functools.partial(jax.jit, static_argnames="size")

@@ -23,9 +23,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxanon.detect.base import complete, make_detections
 from jaxanon.errors import MediaError
 from jaxanon.media import atomic, decode, packets
-from jaxanon.types import KEYPOINTS, Detections
+from jaxanon.types import Detections
 
 PART_FRAMES = 100
 """Frames in a part: what an interruption costs at most, and how often a key frame."""
@@ -167,12 +168,8 @@ def _read_state(state: Path, fingerprint: str) -> jax.Array:
 
 
 def _pack_faces(found: list[Detections | None]) -> dict[str, np.ndarray]:
-    known = [each for each in found if each is not None]
-    empty = Detections(
-        np.zeros((0, 4), np.float32),
-        np.zeros(0, np.float32),
-        np.zeros((0, len(KEYPOINTS), 2), np.float32),
-    )
+    known = [complete(each) for each in found if each is not None]
+    empty = make_detections([], [], [])
     joined = [np.concatenate(field) for field in zip(empty, *known, strict=True)]
     counts = [-1 if each is None else len(each.scores) for each in found]
     fields = dict(zip(Detections._fields, joined, strict=True))

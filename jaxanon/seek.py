@@ -1,4 +1,4 @@
-"""Finds the faces of a frame, with all their keypoints."""
+"""Finds the faces of a frame, with all their keypoints, and looks at each again."""
 
 from collections.abc import Iterator
 
@@ -23,12 +23,13 @@ def find_faces(
     *,
     score: float,
 ) -> Detections:
-    """Detects the faces of a frame and completes their keypoints.
+    """Detects the faces of a frame, completes their keypoints and looks again.
 
     Args:
         frame: RGB, uint8 or uint16.
         detector: Takes uint8 frames.
-        keypointer: Weights of the keypoint network; None leaves gaps.
+        keypointer: Weights of the keypoint network; None leaves gaps, and no face is
+            looked at a second time.
         score: Detections below it are left out.
 
     Raises:
@@ -108,7 +109,7 @@ def _is_covered(new: np.ndarray, known: np.ndarray) -> np.ndarray:
 def select(detections: Detections, *, score: float) -> Detections:
     """Keeps the detections that are sure enough."""
     sure = detections.scores >= score
-    return Detections(*(field[sure] for field in detections))
+    return detect.take(detections, sure)
 
 
 def complete_keypoints(
@@ -120,20 +121,32 @@ def complete_keypoints(
 ) -> Detections:
     """Asks the keypoint network for what the detector has not seen.
 
+    One look a face, which also says how likely it is to be one. The network sees the
+    hidden face; the probability may decide how the box is hidden, never whether: it
+    lets one bit of the face out, as the detector does by finding it.
+
     Args:
         frame: RGB, uint8 or uint16, with the faces.
         detections: NaN keypoints are filled in where the network is sure.
         keypointer: Weights of the keypoint network.
         threshold: Least probability that a keypoint is visible.
+
+    Returns:
+        The detections, completed, with ``faces``: below 1 where the network looked.
     """
     completed = detections.keypoints.copy()
+    faces = np.ones(len(completed), np.float32)
     for index, box in enumerate(detections.boxes):
         missing = np.isnan(completed[index]).any(-1)
-        if missing.any() and (box[2:] > box[:2]).all():
-            points, probability = paint.predict_keypoints(frame, box, keypointer)
+        is_asked = missing.any() or keypointer.config.verdict
+        if is_asked and (box[2:] > box[:2]).all():
+            points, probability, face = paint.predict_keypoints(frame, box, keypointer)
             missing &= (probability >= threshold) & np.isfinite(points).all(-1)
             completed[index, missing] = points[missing]
-    return detections._replace(keypoints=completed)
+            if keypointer.config.verdict and np.isfinite(face):
+                # 1 would say that nobody looked.
+                faces[index] = min(face, np.nextafter(np.float32(1), np.float32(0)))
+    return detections._replace(keypoints=completed, faces=faces)
 
 
 def to_uint8(frame: UInt[np.ndarray, "h w 3"]) -> UInt[np.ndarray, "h w 3"]:

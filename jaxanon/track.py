@@ -37,7 +37,8 @@ class Followed(NamedTuple):
     """What is hidden in a frame."""
 
     detections: Detections
-    """Smoothed; the score of what was not detected is 0."""
+    """Smoothed; the score of what was not detected is 0. A face keeps its highest
+    probability, so that one good look is enough."""
     ids: Int[np.ndarray, "n"]
     """Who it is: the same number through the whole track."""
     boxes: Float[np.ndarray, "n 4"]
@@ -99,16 +100,17 @@ def _emit(tracks, now: int, payload, settings: Settings) -> Followed:
         if track.best >= settings.sure:
             state = _state(track, now, settings)
             if state is not None:
-                hidden.append((track.id, *state))
+                hidden.append((track.id, track.face, *state))
     hidden.sort(key=lambda face: face[0])
     n = len(hidden)
-    ids, smoothed, scores, keypoints, raw = (
-        zip(*hidden, strict=True) if hidden else ([], [], [], [], [])
+    ids, faces, smoothed, scores, keypoints, raw = (
+        zip(*hidden, strict=True) if hidden else ([], [], [], [], [], [])
     )
     detections = Detections(
         np.array(smoothed, np.float32).reshape(n, 4),
         np.array(scores, np.float32),
         np.array(keypoints, np.float32).reshape(n, len(KEYPOINTS), 2),
+        np.nan_to_num(np.array(faces, np.float32), nan=1.0),
     )
     plain = np.array(raw, np.float64).reshape(n, 4)
     return Followed(detections, np.array(ids, np.int64), plain, payload)

@@ -43,6 +43,9 @@ class Detections(NamedTuple):
     """float32 [n], detector confidence in [0, 1]."""
     keypoints: np.ndarray
     """float32 [n 11 2], x y in frame pixels, in KEYPOINTS order; NaN = not seen."""
+    faces: np.ndarray | None = None
+    """float32 [n], probability that it is a face, by a second look; 1 = not looked.
+    None, as detectors may leave it, = none was looked at."""
 
 
 class Crops(NamedTuple):

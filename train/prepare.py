@@ -22,7 +22,6 @@ from jaxanon import detect, seek, weights
 from jaxanon.errors import ConfigError, JaxanonError, MediaError
 from jaxanon.media import image
 from jaxanon.ops import boxes
-from jaxanon.types import Detections
 
 SUFFIXES = set(".jpg .jpeg .png .webp .tif .tiff .bmp .avif .heic".split())
 JOURNAL = "journal.jsonl"
@@ -78,7 +77,7 @@ def cut_faces(
     found = detector([pixels])[0]
     sides = np.max(found.boxes[:, 2:] - found.boxes[:, :2], axis=1, initial=0)
     kept = (found.scores >= settings["score"]) & (sides >= settings["smallest"])
-    found = Detections(*(array[kept] for array in found))
+    found = detect.take(found, kept)
     if keypointer is not None:
         found = seek.complete_keypoints(pixels, found, keypointer)
     height, width = pixels.shape[:2]

@@ -11,6 +11,8 @@ import pkgutil
 from typing import Any
 
 from jaxanon.detect.base import Detector as Detector
+from jaxanon.detect.base import complete as complete
+from jaxanon.detect.base import take as take
 from jaxanon.detect.base import validate as validate
 from jaxanon.errors import ConfigError, DetectorError
 

@@ -1,7 +1,8 @@
-"""Finds the nine keypoints of a face, also those that are hidden.
+"""Finds the keypoints of a face, also hidden ones, and says whether it is a face.
 
-A small network of dense convolutions, 81 MFLOP a face: each keypoint is the centre of
-mass of a map, so that it follows the face when the crop shifts.
+A small network of dense convolutions, 82 MFLOP a face: each keypoint is the centre of
+mass of a map, so that it follows the face when the crop shifts. The verdict is a second
+look at what a detector has found: lamps, hands and backs of heads are no faces.
 """
 
 import math
@@ -33,6 +34,8 @@ class KeypointerConfig:
     """How far the crop's centre is below the box's, in heights of the box."""
     keypoints: int = 9
     """How many of types.KEYPOINTS it finds, from the first."""
+    verdict: bool = False
+    """Whether it says if there is a face; if not, it takes everything for one."""
 
 
 def init(key: jax.Array, config: KeypointerConfig) -> Mapping[str, Any]:
@@ -57,8 +60,8 @@ def predict(
     config: KeypointerConfig,
     params: Mapping[str, Any],
     crops: Float[Array, "b h w 3"],
-) -> tuple[Float[Array, "b k 2"], Float[Array, "b k"]]:
-    """Finds the keypoints of faces.
+) -> tuple[Float[Array, "b k 2"], Float[Array, "b k"], Float[Array, "b"]]:
+    """Finds the keypoints of faces and whether they are faces.
 
     Args:
         config: Its ``resolution`` is the side of the crops.
@@ -67,14 +70,16 @@ def predict(
             ``box_shift`` lower; [-1, 1], and 0 outside the frame.
 
     Returns:
-        x y in crop sides, in KEYPOINTS order, and the probability that each is seen
-        rather than guessed: 0 where the network does not know the keypoint.
+        x y in crop sides, in KEYPOINTS order; the probability that each is seen rather
+        than guessed, 0 where the network does not know the keypoint; the probability
+        that there is a face in the box, 1 where the network has no verdict.
     """
-    keypoints, logits = predict_logits(config, params, crops)
+    keypoints, logits, face = predict_logits(config, params, crops)
     unknown = ((0, 0), (0, len(KEYPOINTS) - config.keypoints))
     return (
         jnp.pad(keypoints, (*unknown, (0, 0))),
         jnp.pad(jax.nn.sigmoid(logits), unknown),
+        jax.nn.sigmoid(face),
     )
 
 
@@ -82,14 +87,13 @@ def predict_logits(
     config: KeypointerConfig,
     params: Mapping[str, Any],
     crops: Float[Array, "b h w 3"],
-) -> tuple[Float[Array, "b k 2"], Float[Array, "b k"]]:
+) -> tuple[Float[Array, "b k 2"], Float[Array, "b k"], Float[Array, "b"]]:
     """Is ``predict`` with logits in place of probabilities, for the loss."""
     if crops.shape[1:3] != (config.resolution, config.resolution):
         raise ValueError(
             f"Crops are {crops.shape[1:3]}, but must be {config.resolution} square."
         )
-    keypoints, logits = _Keypointer(config).apply({"params": params}, crops)  # type: ignore[misc]
-    return keypoints, logits  # type: ignore[return-value]
+    return _Keypointer(config).apply({"params": params}, crops)  # type: ignore[return-value]
 
 
 class _Keypointer(nn.Module):
@@ -106,11 +110,18 @@ class _Keypointer(nn.Module):
         x = _relu_conv(x, 8 * width, "down_4", stride=2)
         x = _residual(_residual(x, "mix_4a"), "mix_4b")  # [b 6 6 128]
         logits = nn.Dense(self.config.keypoints, name="visible")(x.mean((1, 2)))
+        # Where something is counts here: another face beside the box is no face in it.
+        face = jnp.full(len(x), jnp.inf)
+        if self.config.verdict:
+            places = nn.relu(nn.Conv(2 * width, (1, 1), name="face_places")(x))
+            places = places.reshape(len(x), -1)
+            places = nn.relu(nn.Dense(2 * width, name="face_whole")(places))
+            face = nn.Dense(1, name="face")(places)[:, 0]
         coarse = nn.Conv(2 * width, (1, 1), name="lateral")(x)
         coarse = jnp.repeat(jnp.repeat(coarse, 4, axis=1), 4, axis=2)
         x = _relu_conv(fine + coarse, 2 * width, "join")
         maps = nn.Conv(self.config.keypoints, (3, 3), name="maps")(x)
-        return _centres(maps), logits
+        return _centres(maps), logits, face
 
 
 def _relu_conv(x, width: int, name: str, *, stride: int = 1):
