@@ -32,6 +32,7 @@ ASSETS = Path(str(resources.files("jaxanon") / "assets"))
 
 OTHERS = {
     "keypointer": ("jaxanon.models.keypointer", "KeypointerConfig", "init"),
+    "matcher": ("jaxanon.models.matcher", "MatcherConfig", "init"),
 }
 """Kinds that are no generators: module, config class, function that draws params."""
 
