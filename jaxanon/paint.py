@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Int32, UInt
 
 from jaxanon import align, blend, models, pose
 from jaxanon.models import keypointer as keypointer_network
+from jaxanon.models import matcher as matcher_network
 from jaxanon.models.generators import donor
 from jaxanon.ops import affine, filters, sample
 from jaxanon.regions import NOBODY, Placement
