@@ -254,7 +254,8 @@ def draw_latents(
             fit = functools.partial(paint.fit, cast.matcher, seen)
         points = erased.keypoints[index]
         pick = choose.choose(key, cast, points, fit=fit, taken=others)
-        others.add(pick.index)
+        if pick is not None:
+            others.add(pick.index)
         latents.append(pick)
     return latents
 
@@ -369,7 +370,11 @@ def _report(detections, erased, latents, weights, options) -> tuple[FaceReport, 
                 mode="none", fallback="none", why=why, donor=None, chosen=None
             )
         elif options.mode == "generate" and drawn is None:
-            why = "A second look saw no face: filled from its surroundings."
+            why = "Filled from its surroundings: " + (
+                "no donor's head is held like that."
+                if erased.sure[index]
+                else "a second look saw no face."
+            )
             report = report._replace(fallback="fill", why=why)
         if index in failed:
             why = failed[index]
