@@ -334,10 +334,13 @@ def _read(latents: Latents | None, weights: Weights) -> Sequence[Any]:
     if latents is None:
         return ()
     cast = _find_cast(weights)
-    return [
-        choose.read(cast, item) if isinstance(item, choose.Pick) else np.asarray(item)
-        for item in latents
-    ]
+
+    def read(item: Latent) -> Any:
+        if isinstance(item, choose.Pick):
+            return choose.read(cast, item)
+        return item if item is None else np.asarray(item)
+
+    return [read(item) for item in latents]
 
 
 def _usable_keypoints(keypoints, options, turn=0.0) -> np.ndarray:
