@@ -335,7 +335,7 @@ def _read(latents: Latents | None, weights: Weights) -> Sequence[Any]:
         return ()
     cast = _find_cast(weights)
     return [
-        choose.read(cast, item) if isinstance(item, choose.Pick) else np.asarray(item)
+        choose.read(cast, item) if isinstance(item, choose.Pick) else item
         for item in latents
     ]
 
