@@ -148,7 +148,7 @@ def _dump_faces(faces: Detections) -> str:
             },
             allow_nan=False,
         )
-        for box, score, points in zip(*faces, strict=True)
+        for box, score, points in zip(*faces[:3], strict=True)
     ]
     return "[\n  " + ",\n  ".join(lines) + "]" if lines else "[]"
 
