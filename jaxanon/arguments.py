@@ -77,6 +77,13 @@ def _add_anonymize(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--overwrite", action="store_true", help="replace outputs that exist"
     )
+    command.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERT", "KEY"),
+        help="sign what was painted with this certificate and key (PEM), as Content "
+        "Credentials",
+    )
     _add_video(command)
     _add_common(command)
 
@@ -178,6 +185,12 @@ def _add_hiding(command: argparse.ArgumentParser) -> None:
         default="default",
         metavar="NAME|FILE",
         help="the generator: shipped weights or a .safetensors file (%(default)s)",
+    )
+    command.add_argument(
+        "--no-mark",
+        dest="mark",
+        action="store_false",
+        help="do not say in painted files that they are (IPTC's DigitalSourceType)",
     )
 
 

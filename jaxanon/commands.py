@@ -14,9 +14,9 @@ def _anonymize(args: Any) -> int:
     planned = inputs.plan(args.input, args.out, overwrite=args.overwrite)
     _check_new(args.manifest, args.overwrite)
     told = _console(args)
-    tools = given = None
+    tools = given = marking = None
     if planned.jobs:
-        given = _read_detections(args)
+        given, marking = _read_detections(args), _marking(args)
         tools = loading.load(
             args, is_detecting=given is None, has_video=_has_video(planned)
         )
@@ -24,7 +24,9 @@ def _anonymize(args: Any) -> int:
     try:
         told.each(
             planned,
-            lambda job, advance: _anonymize_one(args, tools, given, job, advance),
+            lambda job, advance: _anonymize_one(
+                args, tools, marking, given, job, advance
+            ),
         )
         is_complete = True
     finally:
@@ -33,11 +35,12 @@ def _anonymize(args: Any) -> int:
     return told.finish()
 
 
-def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
+def _anonymize_one(args, tools, marking, given, job, advance) -> dict[str, Any]:
     from jaxanon import files
 
     given = None if given is None else files.look_up(given, job.source)
     common: dict[str, Any] = {
+        "marking": marking,
         "weights": tools.weights,
         "detector": tools.detector,
         "keypointer": tools.keypointer,
@@ -151,6 +154,7 @@ def _demo(args: Any) -> int:
         detector=tools.detector,
         keypointer=tools.keypointer,
         options=tools.options,
+        marking=_marking(args),
     )
     told.finish_file(report)
     for name in demo.NAMES:
@@ -189,6 +193,7 @@ def _live(args: Any) -> int:
         options=tools.options,
         seed=args.seed,
         video=_video_options(args),
+        marking=_marking(args),
     )
 
 
@@ -212,6 +217,14 @@ def _video_options(args: Any) -> Any:
     names = ("audio", "start", "end", "identity", "preview", "codec", "crf")
     given = {name: getattr(args, name) for name in (*names, "detect_every", "resume")}
     return clips.VideoOptions(**given)
+
+
+def _marking(args: Any) -> Any:
+    """Reads how painted files are marked, and the certificate where one is given."""
+    from jaxanon.media import mark, sign
+
+    paths = getattr(args, "c2pa", None)
+    return mark.Marking(args.mark, sign.load(*map(Path, paths)) if paths else None)
 
 
 def _max_pixels(args: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from jaxanon import pipeline, regions, seek
 from jaxanon.detect import Detector
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import MediaError
-from jaxanon.media import image
+from jaxanon.media import image, mark
 from jaxanon.seeds import MAX_SEED as MAX_SEED
 from jaxanon.seeds import base_key as base_key
 from jaxanon.seeds import hash_file
@@ -37,6 +37,7 @@ def anonymize_image_file(
     options: pipeline.Options = pipeline.DEFAULTS,
     given: FileDetections | None = None,
     keep_metadata: bool = False,
+    marking: mark.Marking = mark.DEFAULT,
     max_pixels: int = image.MAX_PIXELS,
 ) -> Report:
     """Anonymises a picture file; the result appears whole or not at all.
@@ -52,6 +53,7 @@ def anonymize_image_file(
         given: The faces, found before or elsewhere: all of them are hidden, and no
             pixel is looked at to find out more.
         keep_metadata: Keeps EXIF, XMP, IPTC, comments and text; never a thumbnail.
+        marking: How a picture in which a face was painted says so.
         max_pixels: Width times height above which a picture is refused.
 
     Returns:
@@ -63,6 +65,7 @@ def anonymize_image_file(
     start = time.perf_counter()
     sha256 = hash_file(source)
     picture = image.read(source, max_pixels=max_pixels)
+    before = mark.find(source, picture.metadata.xmp)
     if given is not None:
         detections = _check_given(source, given, picture.pixels)
     elif detector is not None:
@@ -73,9 +76,16 @@ def anonymize_image_file(
         raise ValueError("Give a detector or the faces.")
     result = pipeline.run(picture.pixels, detections, weights, key=key, options=options)
     region = _painted(picture.pixels, result, detections, options)
+    painted = any(face.mode == "generate" for face in result.faces)
     image.write(
-        target, picture, result.frame, region=region, keep_metadata=keep_metadata
+        target,
+        picture,
+        result.frame,
+        region=region,
+        keep_metadata=keep_metadata,
+        marking=marking if painted else mark.NONE,
     )
+    marks = mark.describe(before, target, marking, painted=painted)
     height, width = result.frame.shape[:2]
     return {
         "input": str(source),
@@ -85,7 +95,7 @@ def anonymize_image_file(
         "width": width,
         "height": height,
         "faces": [describe_face(face) for face in result.faces],
-        "notes": list(picture.notes),
+        "notes": [*picture.notes, *marks],
         "seconds": round(time.perf_counter() - start, 3),
     }
 

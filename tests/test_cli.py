@@ -232,6 +232,26 @@ def test_interrupt_leaves_finished_files_and_exits_with_130(
     assert json.loads(manifest.read_text())["complete"] is False
 
 
+def test_no_mark_and_c2pa_reach_the_file(tmp_path, capsys, monkeypatch, tiny_weights):
+    monkeypatch.setattr(weights, "load", lambda name: tiny_weights)
+    source, found = photo(tmp_path / "a.png"), tmp_path / "faces.json"
+    entry = {"width": 48, "height": 32, "faces": [{"box": [10, 8, 30, 28]}]}
+    found.write_text(json.dumps({"version": 1, "files": {str(source): entry}}))
+
+    def paint(name, *more):
+        target = tmp_path / name
+        words = ("anonymize", source, "-o", target, "--detections", found, *more)
+        return run(*words, mode="generate"), target
+
+    status, marked = paint("b.png")
+    assert (status, b"DigitalSourceType" in marked.read_bytes()) == (0, True)
+    status, unmarked = paint("c.png", "--no-mark")
+    assert (status, b"DigitalSourceType" in unmarked.read_bytes()) == (0, False)
+    status, signed = paint("d.png", "--c2pa", "no.pem", "no.pem")
+    assert (status, signed.exists()) == (2, False)
+    assert "--c2pa" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", sorted(commands.BY_NAME))
 def test_every_command_has_help(command, capsys):
     assert cli.main([command, "--help"]) == 0

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Integer
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from jaxanon.errors import MediaError
-from jaxanon.media import atomic, colour, deep, image_format
+from jaxanon.media import atomic, colour, deep, image_format, mark
 from jaxanon.media.metadata import Metadata
 from jaxanon.media.picture import Picture
 
@@ -31,6 +31,7 @@ def write(
     *,
     region: Bool[np.ndarray, "h w"],
     keep_metadata: bool = False,
+    marking: mark.Marking = mark.NONE,
 ) -> None:
     """Writes a picture with a painted region, atomically.
 
@@ -41,6 +42,7 @@ def write(
         region: True where the frame was painted; elsewhere the picture's own samples
             are written.
         keep_metadata: Keeps EXIF, XMP, IPTC, comments and text; never a thumbnail.
+        marking: How the file says that it was painted in.
 
     Raises:
         MediaError: The format cannot hold the picture, or writing failed.
@@ -54,6 +56,10 @@ def write(
     format = image_format.target_format(path, picture.source, picture.format)
     canvas = _fit(_paint(picture, pixels, region, format), picture, format, path)
     kept = picture.metadata if keep_metadata else Metadata()
+    if marking.is_marked:
+        kept = kept._replace(xmp=mark.add(kept.xmp))
+    if marking.signer:
+        marking.signer.check(path, format)
     with atomic.replacing(path) as temporary:
         try:
             if canvas.samples.dtype == np.uint16:
@@ -64,6 +70,7 @@ def write(
             raise
         except Exception as error:  # Encoders refuse in every way.
             raise MediaError(f"{path}: cannot be encoded ({error}).") from error
+        marking.finish(temporary, format)
 
 
 def _paint(
