@@ -8,6 +8,7 @@ import av
 import av.stream
 
 from jaxanon.errors import MediaError
+from jaxanon.media import ebml
 
 # Containers whose length is known from their headers, not guessed from their size.
 _TELLS_LENGTH = ("matroska", "mov", "flv", "avi")
@@ -17,7 +18,9 @@ _TELLS_LENGTH = ("matroska", "mov", "flv", "avi")
 def opened(path: Path):
     """Opens a file, with errors told instead of papered over."""
     with blaming(path):
-        container = av.open(str(path), options={"err_detect": "explode"})
+        container = av.open(
+            str(path), options={"err_detect": "explode"}, metadata_errors="replace"
+        )
     with container:
         yield container
 
@@ -37,6 +40,8 @@ def video_stream(container, path: Path):
     for stream in container.streams.video:
         # A cover picture is a video stream too.
         if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise MediaError(f"{path}: its video is of an unknown codec.")
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"err_detect": "explode"}
             return stream
@@ -88,6 +93,9 @@ def _check_whole(container, stream, packets: int, frames: int, last_seconds: flo
         )
     with open(name, "rb") as file:
         size = file.seek(0, 2)
+        file.seek(0)
+        if kind.startswith("matroska") and size < ebml.promised_bytes(file.read(128)):
+            raise MediaError(f"{name}: ends early.")
         file.seek(-1, 2)
         if kind == "gif" and file.read(1) != b";":
             raise MediaError(f"{name}: this GIF ends early.")

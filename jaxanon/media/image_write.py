@@ -1,5 +1,6 @@
 """Writes a painted frame in place of a picture's own, in the same or another format."""
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,7 +143,10 @@ def _save(
     if icc := _fitting_icc(picture.icc, canvas.mode):
         options["icc_profile"] = icc
     options |= _metadata_options(format, kept, picture.gamma)
-    image.save(path, format=format, **options)
+    # Not into the file: on a full disk Pillow passes half a write for a whole one.
+    encoded = io.BytesIO()
+    image.save(encoded, format=format, **options)
+    path.write_bytes(encoded.getbuffer())
 
 
 def _to_pillow(canvas: _Canvas) -> Image.Image:

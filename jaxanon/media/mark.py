@@ -11,7 +11,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from jaxanon.errors import MediaError
-from jaxanon.media import sign
+from jaxanon.media import ebml, sign
 
 NAME = "DigitalSourceType"
 VALUE = "compositeWithTrainedAlgorithmicMedia"
@@ -137,21 +137,14 @@ def take_tags_out(path: Path) -> None:
         head = file.read(1 << 16)
         # The last one before their content; the file's index names it too.
         content = max(head.find(NAME.upper().encode()), 0)
-        start = head.rfind(b"\x12\x54\xc3\x67", 0, content)
+        start = head.rfind(ebml.TAGS, 0, content)
         if start < 0:
             return
-        size, length = _ebml_size(head[start + 4 :])
+        size, length = ebml.read_size(head[start + 4 :])
         whole = 4 + length + size
         file.seek(start)
         file.write(b"\xec\x01" + (whole - 9).to_bytes(7, "big"))
         file.write(bytes(whole - 9))
-
-
-def _ebml_size(content: bytes) -> tuple[int, int]:
-    """Reads a number of EBML: it, and in how many bytes it stands."""
-    length = 9 - content[0].bit_length()
-    number = int.from_bytes(content[:length]) & ((1 << 7 * length) - 1)
-    return number, length
 
 
 def find(path: Path, more: bytes | None = None) -> set[str]:
