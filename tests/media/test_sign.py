@@ -126,6 +126,7 @@ KINDS = {
     "b.webp": "image/webp",
     "b.tif": "image/tiff",
     "b.avif": "image/avif",
+    "b.heic": "image/heif",
 }
 
 
@@ -133,6 +134,8 @@ KINDS = {
 def test_a_signed_photo_validates_and_holds_no_picture(
     tmp_path, tiny_weights, found, identity, authority, name
 ):
+    if name == "b.heic":
+        pytest.importorskip("pillow_heif").register_heif_opener()
     target, marking = tmp_path / name, mark.Marking(signer=sign.load(*identity))
     paint(tmp_path / "a.png", target, tiny_weights, found, marking)
     store, state, details = read_back(target, KINDS[name], authority[1])
