@@ -43,7 +43,7 @@ cli.script()
 
 DETECTOR = """
 import numpy as np
-from jaxanon.types import Detections
+from jaxanon.types import KEYPOINTS, Detections
 
 def make():
     return lambda frames: [one(frame) for frame in frames]
@@ -51,7 +51,7 @@ def make():
 def one(frame):
     height, width = frame.shape[:2]
     box = [width / 4, height / 4, width / 2, height / 2]
-    points = np.full((1, 9, 2), np.nan, np.float32)
+    points = np.full((1, len(KEYPOINTS), 2), np.nan, np.float32)
     return Detections(np.array([box], np.float32), np.array([0.9], np.float32), points)
 """
 
