@@ -105,8 +105,8 @@ def example(batch):
     image = rng.uniform(-1, 1, (batch, 128, 128, 3)).astype("f4")
     mask = np.zeros((batch, 128, 128, 1), "f4")
     mask[:, 32:96, 40:88] = 1
-    keypoints = rng.uniform(0.2, 0.8, (batch, 9, 2)).astype("f4")
-    visible = np.ones((batch, 9), "f4")
+    keypoints = rng.uniform(0.2, 0.8, (batch, 11, 2)).astype("f4")
+    visible = np.ones((batch, 11), "f4")
     condition = Condition(image * (1 - mask), mask, keypoints, visible)
     z = rng.standard_normal((batch, 4, 4, 32)).astype("f4")
     return jax.tree.map(jnp.asarray, (condition, z))

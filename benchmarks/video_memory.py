@@ -44,7 +44,7 @@ def detect(frames):
         red = (frame[..., 0] > 180) & (frame[..., 1] < 90)
         rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
         box = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-        unseen = np.full((1, 9, 2), np.nan, np.float32)
+        unseen = np.full((1, 11, 2), np.nan, np.float32)
         found.append(Detections(np.array([box], "f4"), np.full(1, 0.9, "f4"), unseen))
     return found
 

@@ -63,7 +63,7 @@ def points_in(pixels, box, find):
         overlap = boxes.iou(box[None].astype(np.float64), found.boxes)[0]
         if overlap.max() > 0.3:
             return found.keypoints[overlap.argmax()]
-    return np.full((9, 2), np.nan, np.float32)
+    return np.full((11, 2), np.nan, np.float32)
 
 
 def measure(pixels_of, tracks, original, find, embed):

@@ -162,7 +162,7 @@ def _empty_latent(weights: Weights) -> Any:
         points = np.zeros((len(KEYPOINTS), 2), np.float32)
         points[pose.INNER] = pose.USUAL
         return Donor(np.zeros((DONOR_SIDE, DONOR_SIDE, 3), np.float32), points)  # type: ignore[arg-type]
-    return jnp.zeros(models.latent_shape(config), jnp.float32)
+    return np.zeros(models.latent_shape(config), np.float32)
 
 
 def default_batch_size() -> int:

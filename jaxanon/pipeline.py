@@ -120,6 +120,8 @@ class Result(NamedTuple):
 Latent = Any
 """What one face is painted from: a z, or a ``choose.Pick`` of a donor."""
 
+Latents = Sequence[Latent] | Float[Array, "n *z"] | Float[np.ndarray, "n *z"]
+
 
 def to_device(weights: Weights) -> Weights:
     """Puts the parameters where they are used, once for many frames."""
@@ -170,7 +172,7 @@ def run(
     weights: Weights | None,
     *,
     key: jax.Array | None = None,
-    latents: Sequence[Latent] | Float[Array, "n *z"] | None = None,
+    latents: Latents | None = None,
     options: Options = DEFAULTS,
 ) -> Result:
     """Hides the given faces of a frame.
@@ -326,13 +328,13 @@ def _find_cast(weights: Weights) -> Any:
     return choose.load_default()
 
 
-def _read(latents: Sequence[Latent] | None, weights: Weights) -> Sequence[Any]:
+def _read(latents: Latents | None, weights: Weights) -> Sequence[Any]:
     """Turns picks into donors; a z is painted from as it is."""
     if latents is None:
         return ()
     cast = _find_cast(weights)
     return [
-        choose.read(cast, item) if isinstance(item, choose.Pick) else item
+        choose.read(cast, item) if isinstance(item, choose.Pick) else np.asarray(item)
         for item in latents
     ]
 

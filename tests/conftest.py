@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 
 from jaxanon import models
+from jaxanon.donors import bank as banks
+from jaxanon.donors import choose
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
+from train import drawn
 
 
 @pytest.fixture(scope="session")
@@ -38,15 +41,42 @@ def tiny_weights() -> Weights:
     config = models.GeneratorConfig(
         resolution=16, widths=(8, 8), blocks=1, latent_dim=4, style_width=8
     )
+    return Weights("unet", config, draw_params(config, 0.3), {}, "")
+
+
+def draw_params(config, scale):
+    """Draws parameters by NumPy: nothing to compile."""
     shapes = jax.eval_shape(
         lambda key: models.init_generator(key, config), jax.random.key(0)
     )
     draw = np.random.default_rng(0).standard_normal
-    # Numbers by NumPy: nothing to compile.
-    params = jax.tree.map(
-        lambda leaf: np.asarray(0.3 * draw(leaf.shape), np.float32), shapes
+    return jax.tree.map(
+        lambda leaf: np.asarray(scale * draw(leaf.shape), np.float32), shapes
     )
-    return Weights("unet", config, params, {}, "")
+
+
+@pytest.fixture(scope="session")
+def drawn_bank() -> banks.Bank:
+    """Donors drawn by code: 20 people, nobody twice."""
+    pictures, keypoints, entries = [], [], []
+    faces = drawn.draw_set(20, 64).faces
+    for index, points in enumerate(faces.keypoints):
+        picture, points = banks.cut(faces.images[index], np.float64(points) * 64)
+        pictures.append(banks.encode_picture(picture))
+        keypoints.append(np.float32(points))
+        name = f"drawn/{index}"
+        entry = {"id": name, "person": name, "source": "drawn", "licence": "none"}
+        entries.append(entry)
+    none, nobody = np.zeros((20, 0), np.float32), {"people": "nobody"}
+    return banks.Bank(pictures, np.stack(keypoints), none, entries, nobody, "0" * 64)
+
+
+@pytest.fixture(scope="session")
+def tiny_painter(drawn_bank) -> Weights:
+    """A painter of a few numbers that paints from drawn donors."""
+    config = models.DonorConfig(resolution=16, widths=(8, 8), blocks=1, style_width=8)
+    params, cast = draw_params(config, 0.1), choose.make_cast(drawn_bank)
+    return Weights("donor", config, params, {}, "1" * 64, cast)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +85,7 @@ def found():
 
     def make(*boxes, keypoints=None) -> Detections:
         n = len(boxes)
-        points = np.full((n, 9, 2), np.nan, np.float32)
+        points = np.full((n, 11, 2), np.nan, np.float32)
         if keypoints is not None:
             points[:] = keypoints
         return Detections(

@@ -21,7 +21,7 @@ def inputs(*, side=32, square=(4, 4, 28, 28), degrees=0.0, dtype=jnp.float32):
     window = np.stack([x, y, x * y], -1)[None]
     keep = np.ones((1, side, side, 1))
     keep[:, 10:22, 12:20] = 0
-    keypoints = np.full((1, 9, 2), np.nan)
+    keypoints = np.full((1, 11, 2), np.nan)
     keypoints[0, :3] = [[16, 16], [10, 16], [500, 16]]
     to_crop = affine.square_to_crop(np.array(square), size=SIZE, degrees=degrees)
     return (
@@ -72,7 +72,7 @@ def test_content_of_the_hole_does_not_matter():
 
 def test_keypoints_come_in_crop_sides_and_only_where_seen_inside():
     crops = run(*inputs())
-    np.testing.assert_array_equal(crops.visible[0], [1, 1, 0, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(crops.visible[0], [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(crops.keypoints[0, :2], [[0.5, 0.5], [0.25, 0.5]])
     assert (crops.keypoints[0, 2:] == 0).all()
 

@@ -21,8 +21,8 @@ def crops(value=0.5, dtype=jnp.float32):
     return Crops(
         image=jnp.full((1, SIZE, SIZE, 3), value, dtype) * (1 - mask),
         mask=mask,
-        keypoints=jnp.zeros((1, 9, 2), dtype),
-        visible=jnp.zeros((1, 9), dtype),
+        keypoints=jnp.zeros((1, 11, 2), dtype),
+        visible=jnp.zeros((1, 11), dtype),
         to_crop=jnp.eye(2, 3)[None],
     )
 

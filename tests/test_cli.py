@@ -27,7 +27,7 @@ def one(frame):
         raise RuntimeError("a bug")
     height, width = frame.shape[:2]
     box = [width / 4 + 1 / 3, height / 4, width / 2, height / 2]
-    points = np.full((1, 9, 2), np.nan, np.float32)
+    points = np.full((1, 11, 2), np.nan, np.float32)
     points[0, 0] = width / 3, height / 3
     score = np.array([0.7], np.float32)
     return Detections(np.array([box], np.float32), score, points)

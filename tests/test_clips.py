@@ -43,7 +43,7 @@ def find_red(pixels):
     return Detections(
         np.array(box, np.float32).reshape(n, 4),
         np.full(n, 0.9, np.float32),
-        np.full((n, 9, 2), np.nan, np.float32),
+        np.full((n, 11, 2), np.nan, np.float32),
     )
 
 
@@ -151,14 +151,20 @@ def test_same_seed_same_bytes_other_seed_other_face(tmp_path, clip, generator):
     assert np.abs(a[inner].astype(int) - c[inner]).mean() > 2
 
 
-def test_a_person_keeps_the_latent_and_two_people_differ(generator):
+def test_a_person_keeps_the_latent_and_two_people_differ(generator, found):
     tools = clips.Tools(generator, detector, None, pipeline.Options())
+    pair = found((4, 4, 16, 18), (30, 8, 44, 24))
+    one, two = (
+        pipeline.erase(draw(0, shot=shot), pair, generator, tools.options)
+        for shot in (0, 1)
+    )
     draws = hide._Latents(jax.random.key(0), tools, is_per_frame=False)
-    first, later = draws(np.array([0, 1]), 0), draws(np.array([1, 2]), 1)
+    first, later = draws(one, np.array([0, 1]), 0), draws(two, np.array([1, 2]), 1)
     np.testing.assert_array_equal(first[1], later[0])
     assert np.abs(first[0] - first[1]).max() > 0.1
     changing = hide._Latents(jax.random.key(0), tools, is_per_frame=True)
-    assert np.abs(changing(np.array([0]), 0) - changing(np.array([0]), 1)).max() > 0.1
+    drawn = [changing(one, np.array([0, 1]), index)[0] for index in (0, 1)]
+    assert np.abs(drawn[0] - drawn[1]).max() > 0.1
 
 
 def test_given_faces_lead_to_the_same_file(tmp_path, clip):

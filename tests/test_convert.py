@@ -368,9 +368,9 @@ def test_converted_network_equals_the_published_one(tmp_path, release):
     image, mask, z, out = (
         given[key].transpose(0, 2, 3, 1) for key in ("condition", "mask", "z", "out")
     )
-    keypoints = np.zeros((2, 9, 2), "f4")
+    keypoints = np.zeros((2, 11, 2), "f4")
     keypoints[:, :7] = given["landmarks"].reshape(2, 7, 2)
-    condition = Condition(image, 1 - mask, keypoints, np.ones((2, 9), "f4"))
+    condition = Condition(image, 1 - mask, keypoints, np.ones((2, 11), "f4"))
     condition, z = jax.tree.map(jax.numpy.asarray, (condition, z))
     faces = jax.jit(deepprivacy.generate, static_argnums=0)(
         config, params, condition, z

@@ -17,6 +17,7 @@ LAYERS = [
     {"convert", "track"},
     {"paint"},
     {"canvas", "seek"},
+    {"donors"},
     {"pipeline"},
     {"stages", "frames", "inputs", "manifest", "live", "resume", "epilogs"},
     {"hide"},

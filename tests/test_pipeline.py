@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxanon import models, paint, pipeline, regions, seek
+from jaxanon import models, paint, pipeline, regions, seeds, seek
 from jaxanon.errors import ConfigError, DetectorError
 from jaxanon.models import keypointer
 from jaxanon.types import KEYPOINTS, Detections
@@ -22,9 +22,17 @@ def run(frame, detections, weights, **options):
         frame,
         detections,
         weights,
-        keys=pipeline.face_keys(KEY, len(detections.boxes)),
+        key=KEY,
         options=pipeline.Options(**options),
     )
+
+
+def run_all(frames, faces, weights, latents, options=pipeline.DEFAULTS):
+    canvases = [
+        pipeline.erase(frame, face, weights, options)
+        for frame, face in zip(frames, faces, strict=True)
+    ]
+    return pipeline.run_all(frames, faces, weights, latents, canvases, options=options)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +86,15 @@ def test_generating_without_weights_is_refused(found):
 def test_batch_size_and_company_do_not_change_a_face(tiny_weights, found):
     frame = noise(60, 120)
     boxes = [(5, 5, 17, 20), (60, 10, 70, 24), (100, 30, 112, 44)]
-    alone = run(frame, found(boxes[0]), tiny_weights, batch_size=2).frame
-    together = run(frame, found(*boxes), tiny_weights, batch_size=2).frame
+    latents = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
+
+    def paint_first(n, batch_size):
+        options = pipeline.Options(batch_size=batch_size)
+        given = {"latents": latents[:n], "options": options}
+        return pipeline.run(frame, found(*boxes[:n]), tiny_weights, **given).frame
+
+    alone, together, one_by_one = paint_first(1, 2), paint_first(3, 2), paint_first(3, 1)
     np.testing.assert_array_equal(alone[:30, :30], together[:30, :30])
-    one_by_one = run(frame, found(*boxes), tiny_weights, batch_size=1).frame
     # Another batch size is another program: equal up to rounding.
     np.testing.assert_allclose(one_by_one.astype(int), together.astype(int), atol=1)
 
@@ -97,29 +110,29 @@ def test_key_decides_the_face(tiny_weights, found):
     frame, face = noise(40, 40), found((10, 10, 24, 26))
     first, again = (run(frame, face, tiny_weights).frame for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    keys = pipeline.face_keys(jax.random.key(1), 1)
-    other = pipeline.run(frame, face, tiny_weights, keys=keys).frame
+    other = pipeline.run(frame, face, tiny_weights, key=jax.random.key(1)).frame
     assert (first != other).any()
 
 
 def test_keys_are_drawn_as_the_latents_they_stand_for(tiny_weights, found):
     frame, face = noise(40, 40), found((10, 10, 24, 26))
-    (key,) = pipeline.face_keys(KEY, 1)
+    erased = pipeline.erase(frame, face, tiny_weights, pipeline.DEFAULTS)
+    (key,) = pipeline.face_keys(seeds.erased_key(KEY, erased.output), 1)
     latents = models.sample_latent(key, 1, models.latent_shape(tiny_weights.config))
     given = pipeline.run(frame, face, tiny_weights, latents=latents).frame
     np.testing.assert_array_equal(given, run(frame, face, tiny_weights).frame)
 
 
-@pytest.mark.parametrize("given", [{}, {"keys": [], "latents": np.zeros((0, 4))}])
-def test_keys_and_latents_exclude_each_other(tiny_weights, found, given):
-    with pytest.raises(ValueError, match="keys or latents"):
+@pytest.mark.parametrize("given", [{}, {"key": KEY, "latents": np.zeros((0, 4))}])
+def test_a_key_and_latents_exclude_each_other(tiny_weights, found, given):
+    with pytest.raises(ValueError, match="a key or latents"):
         pipeline.run(noise(9, 9), found((1, 1, 5, 5)), tiny_weights, **given)
 
 
 def test_pose_leaves_out_the_mouth(tiny_weights, found):
     frame = noise(40, 40)
-    points = np.full((1, 9, 2), 17.0)
-    points[:, :, 0] += np.arange(9) / 4
+    points = np.full((1, 11, 2), 17.0)
+    points[:, :, 0] += np.arange(11) / 4
     face = found((10, 10, 24, 26), keypoints=points)
     moved = points.copy()
     moved[:, 7:] += 2
@@ -154,7 +167,7 @@ def test_device_failure_blackens_the_face_and_no_other(
 def test_huge_face_is_read_coarsely_but_in_its_place(monkeypatch):
     y, x = np.mgrid[:200, :250]
     frame = np.stack([x, y, 200 - y], -1).astype(np.uint8)
-    box, keypoints = np.array([60.0, 70, 130, 150]), np.full((9, 2), 100.0)
+    box, keypoints = np.array([60.0, 70, 130, 150]), np.full((11, 2), 100.0)
     found = regions.find(np.float32(box[None]), 200, 250, scale=1.1)
     owner = regions.assign(found, 200, 250)
     placement = regions.place(box, found[0], keypoints, 200, 250, size=16, feather=0.06)
@@ -176,9 +189,9 @@ def test_nothing_is_known_beyond_the_frame():
     found = regions.find(np.float32(box[None]), 40, 50, scale=1.0)
     nobody = np.full((40, 50), regions.NOBODY, np.int32)
     placement = regions.place(
-        box, found[0], np.full((9, 2), np.nan), 40, 50, size=16, feather=0.06
+        box, found[0], np.full((11, 2), np.nan), 40, 50, size=16, feather=0.06
     )
-    crop = paint.crop(frame, nobody, np.zeros((9, 2)), placement, size=16)
+    crop = paint.crop(frame, nobody, np.zeros((11, 2)), placement, size=16)
     edge = placement.to_crop @ [0, 20, 1]
     left = round(edge[0])
     assert 4 < left < 12
@@ -190,7 +203,7 @@ def test_selection_is_by_score():
     detections = Detections(
         np.zeros((3, 4), np.float32),
         np.array([0.1, 0.5, 0.9], np.float32),
-        np.zeros((3, 9, 2), np.float32),
+        np.zeros((3, 11, 2), np.float32),
     )
     np.testing.assert_array_equal(
         seek.select(detections, score=0.5).scores, detections.scores[1:]
@@ -228,19 +241,19 @@ def test_anonymize_shows_eight_bits_to_the_detector(tiny_weights, found):
 
 def test_keypoints_the_detector_lacks_are_filled_in(found, monkeypatch):
     def predict(config, params, crops):
-        corner = jax.numpy.ones((1, 9, 2)) / 3
-        return corner, jax.numpy.arange(9.0)[None] / 10
+        corner = jax.numpy.ones((1, 11, 2)) / 3
+        return corner, jax.numpy.array([*range(9), 0, 0])[None] / 10
 
     monkeypatch.setattr(keypointer, "predict", predict)
     network = Weights("keypointer", keypointer.KeypointerConfig(), {}, {}, "")
-    points = np.full((1, 9, 2), np.nan)
+    points = np.full((1, 11, 2), np.nan)
     points[0, 8] = 7
     faces = found((20, 20, 30, 32), keypoints=points)
     completed = seek.complete_keypoints(noise(50, 50), faces, network).keypoints[0]
     # The crop is 36 wide around (25, 29): it starts at (7, 11).
     np.testing.assert_allclose(completed[5:8], [[19, 23]] * 3, atol=1e-3)
     np.testing.assert_array_equal(completed[8], [7, 7])
-    assert np.isnan(completed[:5]).all()
+    assert np.isnan(completed[:5]).all() and np.isnan(completed[9:]).all()
 
 
 @pytest.mark.parametrize(
@@ -262,9 +275,9 @@ def test_frames_painted_together_are_painted_as_one_by_one(tiny_weights, found):
     drawn = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
     latents = [drawn[:2], None, drawn[2:5]]
     options = pipeline.Options(batch_size=4)
-    together = pipeline.run_all(frames, faces, tiny_weights, latents, options=options)
+    together = run_all(frames, faces, tiny_weights, latents, options=options)
     for frame, face, z, result in zip(frames, faces, latents, together, strict=True):
-        (alone,) = pipeline.run_all([frame], [face], tiny_weights, [z])
+        (alone,) = run_all([frame], [face], tiny_weights, [z])
         # Another batch size may add up in another order.
         assert np.abs(alone.frame.astype(int) - result.frame).max() <= 1
         assert alone.faces == result.faces

@@ -24,7 +24,7 @@ def scenes(draw):
         x = draw(st.floats(-side, width, width=32))
         y = draw(st.floats(-side, height, width=32))
         boxes.append((x, y, x + side * aspect, y + side))
-        face = np.full((9, 2), np.nan, np.float32)
+        face = np.full((11, 2), np.nan, np.float32)
         if draw(st.booleans()):
             angle = draw(st.floats(-np.pi, np.pi))
             eye = 0.2 * side * np.array([np.cos(angle), np.sin(angle)])
@@ -86,7 +86,7 @@ def test_gradient_of_the_output_by_hidden_pixels_is_zero(tiny_weights, scale, de
 
     def output(frame):
         crops = align.align(
-            frame, keep, jnp.full((1, 9, 2), jnp.nan), to_crop, size=size
+            frame, keep, jnp.full((1, 11, 2), jnp.nan), to_crop, size=size
         )
         faces = models.generate(
             tiny_weights.config,

@@ -10,14 +10,14 @@ def find(*boxes, height=40, width=50, scale=1.0):
 
 
 def eyes(right, left):
-    keypoints = np.full((9, 2), np.nan)
+    keypoints = np.full((11, 2), np.nan)
     keypoints[KEYPOINTS.index("right_eye")] = right
     keypoints[KEYPOINTS.index("left_eye")] = left
     return keypoints
 
 
 def place(box, keypoints=None, *, height=40, width=50):
-    keypoints = np.full((9, 2), np.nan) if keypoints is None else keypoints
+    keypoints = np.full((11, 2), np.nan) if keypoints is None else keypoints
     region = find(box, height=height, width=width, scale=1.1)[0]
     return regions.place(
         np.array(box, float), region, keypoints, height, width, size=16, feather=0.1

@@ -40,7 +40,7 @@ def looking(looks, *, first=0, stop_at=COUNT):
             raise KeyboardInterrupt
         looks.append(index)
         box = np.array([[4 + index, 10, 24 + index, 34]], np.float32)
-        unseen = np.full((1, 9, 2), np.nan, np.float32)
+        unseen = np.full((1, 11, 2), np.nan, np.float32)
         return [Detections(box, np.full(1, 0.9, np.float32), unseen)]
 
     return detect
@@ -93,7 +93,7 @@ def test_a_secret_key_is_kept_for_the_owner_and_used_again(
     words = json.loads((work / "state.json").read_text())["key"]
     run(clip, target, tiny_weights, first=16, seed=None)
     key = jax.random.wrap_key_data(jnp.array(words, np.uint32), impl="threefry2x32")
-    monkeypatch.setattr(seeds, "file_key", lambda base, sha256: key)
+    monkeypatch.setattr(seeds, "base_key", lambda seed: key)
     run(clip, whole, tiny_weights, seed=None)
     assert pictures(target) == pictures(whole)
 

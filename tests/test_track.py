@@ -9,7 +9,7 @@ from jaxanon.types import Detections
 
 def face(x, y=20.0, side=20.0, score=0.9):
     box = [x, y, x + side, y + side]
-    points = np.full((9, 2), np.nan)
+    points = np.full((11, 2), np.nan)
     points[1:3] = [[x + 13, y + 8], [x + 7, y + 8]]
     return box, score, points
 
@@ -18,7 +18,7 @@ def frame(*faces):
     return Detections(
         np.array([f[0] for f in faces], np.float32).reshape(-1, 4),
         np.array([f[1] for f in faces], np.float32),
-        np.array([f[2] for f in faces], np.float32).reshape(-1, 9, 2),
+        np.array([f[2] for f in faces], np.float32).reshape(-1, 11, 2),
     )
 
 
@@ -175,7 +175,7 @@ def test_smoothing_has_no_lag():
 
 
 def test_smoothing_passes_over_what_is_unknown():
-    series = 2.0 * np.arange(9)[:, None]
+    series = 2.0 * np.arange(11)[:, None]
     series[4] = np.nan
     np.testing.assert_allclose(smooth.regress(series, 1.5)[4], 8.0, atol=1e-9)
     assert np.isnan(smooth.regress(np.full((9, 1), np.nan), 1.5)).all()

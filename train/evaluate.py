@@ -17,7 +17,7 @@ import numpy as np
 from jaxanon import detect, weights
 from jaxanon.errors import ConfigError, JaxanonError
 from jaxanon.metrics import embedding, keypoints, reidentification, report, seam
-from jaxanon.types import Crops, Detections
+from jaxanon.types import KEYPOINTS, Crops, Detections
 from train import augment, data, export, fdf, latent, log, validate
 from train.config import DataConfig, TrainConfig, draws_posterior
 
@@ -231,7 +231,7 @@ def _embed(
 
 def _detect(detector, images, mask, score: float) -> np.ndarray:
     """Returns the keypoints of the face in each mask, NaN where none is found."""
-    points = np.full((len(images), 9, 2), np.nan)
+    points = np.full((len(images), len(KEYPOINTS), 2), np.nan)
     for index, image in enumerate(images):
         found: Detections = detector([np.ascontiguousarray(image)])[0]
         for number in np.argsort(-found.scores):

@@ -6,7 +6,6 @@ people with which words they agreed.
 """
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -165,6 +164,4 @@ def _unpack(tensors: Mapping[str, np.ndarray], metadata, sha256: str) -> Bank:
 
 def encode_picture(picture: UInt8[np.ndarray, "s s 3"]) -> bytes:
     """Encodes a donor's picture, the same in every run."""
-    buffer = io.BytesIO()
-    webp.encode(buffer, picture)
-    return buffer.getvalue()
+    return webp.encode(picture)

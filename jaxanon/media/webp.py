@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -28,9 +27,11 @@ def decode(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
         raise MediaError(f"A donor's picture cannot be decoded: {error}.") from error
 
 
-def encode(file: IO[bytes], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Encodes a picture."""
-    Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY, method=6)
+def encode(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Encodes a picture, the same in every run."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=QUALITY, method=6)
+    return buffer.getvalue()
 
 
 def write_sheet(path: Path, pictures: Sequence[UInt8[np.ndarray, "s s 3"]]) -> None:

@@ -12,7 +12,7 @@ def detections(**fields):
     good = Detections(
         np.array([[1, 1, 4, 5]], np.float32),
         np.array([0.5], np.float32),
-        np.full((1, 9, 2), np.nan, np.float32),
+        np.full((1, 11, 2), np.nan, np.float32),
     )
     return good._replace(**fields)
 
@@ -61,7 +61,7 @@ def test_good_detections_pass_unchanged():
         ({"boxes": np.array([[np.nan, 1, 1, 5]])}, "not finite"),
         ({"scores": np.array([1.5])}, "score"),
         ({"scores": np.array([np.nan])}, "score"),
-        ({"keypoints": np.full((1, 9, 2), np.inf)}, "keypoint"),
+        ({"keypoints": np.full((1, 11, 2), np.inf)}, "keypoint"),
         ({"boxes": "none"}, "not Detections"),
     ],
 )

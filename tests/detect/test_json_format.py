@@ -19,7 +19,7 @@ def some_faces(n=2, seed=0):
     rng = np.random.default_rng(seed)
     low = rng.uniform(-5, 90, (n, 2))
     boxes = np.concatenate([low, low + rng.uniform(1, 50, (n, 2))], 1)
-    keypoints = rng.uniform(0, 100, (n, 9, 2))
+    keypoints = rng.uniform(0, 100, (n, 11, 2))
     keypoints[:, 3] = np.nan
     return Detections(
         *(np.float32(x) for x in (boxes, rng.uniform(0, 1, n), keypoints))
@@ -54,7 +54,7 @@ def test_a_video_comes_back_to_the_bit(tmp_path):
         assert_equal(a.faces, b.faces)
 
 
-@given(arrays.arrays(np.float32, (9, 2), elements=NUMBERS))
+@given(arrays.arrays(np.float32, (11, 2), elements=NUMBERS))
 def test_every_float32_survives(points):
     faces = Detections(np.float32([[0, 0, 1, 1]]), np.float32([0.1]), points[None])
     text = json.loads(json_format._dump_faces(faces))

@@ -15,7 +15,7 @@ NETWORK = SHARED / "eval" / "MobileFaceNet.onnx"
 
 
 def template_keypoints(scale=1.0, shift=0.0):
-    points = np.full((9, 2), np.nan)
+    points = np.full((11, 2), np.nan)
     for name, point in zip(embedding.POINTS, embedding.TEMPLATE, strict=True):
         points[KEYPOINTS.index(name)] = point * scale + shift
     return points
@@ -86,7 +86,7 @@ def test_embeddings_are_unit_mirror_proof_and_nan_without_three_points():
 
 def test_no_face_at_all_is_an_error():
     with pytest.raises(ValueError, match="three of the five"):
-        embedding.make(colours)([picture()], np.full((1, 9, 2), np.nan))
+        embedding.make(colours)([picture()], np.full((1, 11, 2), np.nan))
 
 
 def test_load_refuses_what_is_no_network(tmp_path):

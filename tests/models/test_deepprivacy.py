@@ -27,8 +27,8 @@ def example():
     condition = Condition(
         image=rng.uniform(-1, 1, (2, 16, 16, 3)).astype("f4"),
         mask=np.zeros((2, 16, 16, 1), "f4"),
-        keypoints=rng.uniform(-0.1, 1.1, (2, 9, 2)).astype("f4"),
-        visible=rng.integers(0, 2, (2, 9)).astype("f4"),
+        keypoints=rng.uniform(-0.1, 1.1, (2, 11, 2)).astype("f4"),
+        visible=rng.integers(0, 2, (2, 11)).astype("f4"),
     )
     z = rng.standard_normal((2, 4, 4, 3)).astype("f4")
     return params, jax.tree.map(jnp.asarray, condition), jnp.asarray(z)

@@ -24,7 +24,7 @@ def predict():
 def test_answers_of_each_crop_are_its_own(params, predict):
     crops = jax.random.uniform(jax.random.key(1), (2, 48, 48, 3), minval=-1)
     keypoints, visible = predict(params, crops)
-    assert keypoints.shape == (2, 9, 2) and visible.shape == (2, 9)
+    assert keypoints.shape == (2, 11, 2) and visible.shape == (2, 11)
     assert bool(((visible > 0) & (visible < 1)).all())
     swapped, _ = predict(params, crops[::-1])
     np.testing.assert_allclose(swapped[::-1], keypoints, atol=1e-5)
