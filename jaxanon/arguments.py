@@ -78,6 +78,13 @@ def _add_anonymize(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--overwrite", action="store_true", help="replace outputs that exist"
     )
+    command.add_argument(
+        "--c2pa",
+        nargs=2,
+        metavar=("CERT", "KEY"),
+        help="sign what was painted with this certificate and key (PEM), as Content "
+        "Credentials",
+    )
     _add_video(command)
     _add_common(command)
 
@@ -215,6 +222,12 @@ def _add_hiding(command: argparse.ArgumentParser) -> None:
         "--donors",
         metavar="FILE.bank",
         help="paint with the faces of this bank, see `jaxanon donors make`",
+    )
+    command.add_argument(
+        "--no-mark",
+        dest="mark",
+        action="store_false",
+        help="do not say in painted files that they are (IPTC's DigitalSourceType)",
     )
 
 

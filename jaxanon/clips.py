@@ -17,7 +17,7 @@ from jaxanon.detect.json_format import FileDetections, FrameDetections
 from jaxanon.errors import MediaError
 from jaxanon.frames import DEFAULTS, Tools
 from jaxanon.frames import VideoOptions as VideoOptions
-from jaxanon.media import codecs, encode
+from jaxanon.media import codecs, encode, mark
 from jaxanon.media import video as reader
 from jaxanon.weights import Weights
 
@@ -37,6 +37,7 @@ def anonymize_video_file(
     options: pipeline.Options = pipeline.DEFAULTS,
     video: VideoOptions = DEFAULTS,
     detections: FileDetections | None = None,
+    marking: mark.Marking = mark.DEFAULT,
     progress: Progress | None = None,
 ) -> Report:
     """Anonymises a video file; the result appears whole or not at all.
@@ -54,6 +55,7 @@ def anonymize_video_file(
         video: What only videos have.
         detections: The faces of each frame, found before or elsewhere. They are tracked
             like those of a detector, so that gaps are filled.
+        marking: How a video in which a face was painted says so.
         progress: Is told of each frame, and of how many there are.
 
     Returns:
@@ -67,8 +69,10 @@ def anonymize_video_file(
     tools = Tools(weights, detector, keypointer, options, glance)
     sha256 = seeds.hash_file(source)
     info = reader.probe(source)
-    notes = list(info.notes)
+    notes, before = list(info.notes), mark.find(source)
     target = _writable(target, notes)
+    if marking.signer:
+        marking.signer.check(target, target.suffix.lower())
     if info.has_audio and video.audio == "drop":
         notes.append("the sound is dropped, because a voice tells who is speaking.")
     key = seeds.base_key(seed)
@@ -87,14 +91,16 @@ def anonymize_video_file(
         work = resume.open_work(target, settings, key)
         if work.frames:
             notes.append(f"went on after {work.frames} frames of an unfinished run.")
-    job = _Job(source, target, info, tools, video, key, detections, [])
-    notes += encode.notes(target, info, job.coding, job.sound)
     record = hide.Record(info)
+    tags, finish = _mark(target.suffix.lower(), tools, record, marking)
+    job = _Job(source, target, info, tools, video, key, detections, tags, finish, [])
+    notes += encode.notes(target, info, job.coding, job.sound)
     count = (
         _write(job, record, progress)
         if work is None
         else _go_on(job, record, progress, work)
     )
+    marks = mark.describe(before, target, marking, painted=record.is_painted)
     return {
         "input": str(source),
         "output": str(target),
@@ -104,7 +110,7 @@ def anonymize_video_file(
         "height": info.height,
         "frames": count,
         "tracks": record.describe(),
-        "notes": [*notes, *job.late_notes, *record.notes()],
+        "notes": [*notes, *job.late_notes, *record.notes(), *marks],
         "seconds": round(time.perf_counter() - begun, 3),
     }
 
@@ -119,6 +125,8 @@ class _Job(NamedTuple):
     video: VideoOptions
     key: Any
     detections: FileDetections | None
+    tags: dict[str, str]
+    finish: Callable[[Path], None]
     late_notes: list[str]
     """What is found out while the video is read."""
 
@@ -140,12 +148,26 @@ class _Job(NamedTuple):
     @property
     def coding(self) -> encode.Coding:
         """How it is encoded."""
-        return encode.Coding(self.video.codec, self.video.crf, self.span)
+        video = self.video
+        return encode.Coding(video.codec, video.crf, self.span, self.tags, self.finish)
 
     @property
     def sound(self) -> Path | None:
         keeps = self.video.audio == "keep" and self.info.has_audio
         return self.source if keeps else None
+
+
+def _mark(suffix: str, tools: Tools, record: hide.Record, marking: mark.Marking):
+    """Gives the header's tags, and what marks or clears a video that is whole."""
+    is_painting = marking.is_marked and tools.options.mode == "generate"
+
+    def finish(part: Path) -> None:
+        if record.is_painted:
+            marking.finish(part, suffix)
+        elif is_painting and suffix in (".mkv", ".webm"):
+            mark.take_tags_out(part)
+
+    return (mark.TAGS if is_painting else {}), finish
 
 
 def _write(job: _Job, record: hide.Record, progress: Progress | None) -> int:
@@ -244,6 +266,7 @@ def live(
     glance: Detector | None = None,
     options: pipeline.Options = pipeline.DEFAULTS,
     video: VideoOptions = DEFAULTS,
+    marking: mark.Marking = mark.DEFAULT,
 ) -> int:
     """Anonymises a camera or a pipe as it comes, without knowing what comes next.
 
@@ -258,6 +281,8 @@ def live(
             then, and beside every cut.
         options: How faces are found and hidden.
         video: Its ``identity``, ``detect_every``, ``preview``, ``codec`` and ``crf``.
+        marking: How the result says that faces are painted; a pipe says so of every
+            stream whose faces are to be.
 
     Returns:
         0.
@@ -277,7 +302,11 @@ def live(
         arriving = line.latest(coming) if source.isdecimal() else line.ahead(coming)
         seen = frames.see(arriving, info, tools, video, None, is_live=True)
         painted = hide.paint(seen, tools, video, key, record, is_live=True)
-        streams.show(_until(painted, info, video.preview), info, sink, video)
+        suffix = Path(sink or "").suffix.lower()
+        coding = encode.Coding(
+            video.codec, video.crf, encode.WHOLE, *_mark(suffix, tools, record, marking)
+        )
+        streams.show(_until(painted, info, video.preview), info, sink, coding)
     return 0
 
 

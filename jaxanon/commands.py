@@ -20,10 +20,10 @@ def _anonymize(args: Any) -> int:
         outputs=[job.target for job in planned.jobs if job.target is not None],
     )
     told = _console(args)
-    tools = given = None
+    tools = given = marking = None
     written: list[Path] = []
     if planned.jobs:
-        given = _read_detections(args)
+        given, marking = _read_detections(args), _marking(args)
         tools = loading.load(
             args, is_detecting=given is None, has_video=_has_video(planned)
         )
@@ -32,7 +32,7 @@ def _anonymize(args: Any) -> int:
         told.each(
             planned,
             lambda job, advance: _anonymize_next(
-                args, tools, given, job, advance, written
+                args, tools, marking, given, job, advance, written
             ),
         )
         is_complete = True
@@ -42,7 +42,9 @@ def _anonymize(args: Any) -> int:
     return told.finish()
 
 
-def _anonymize_next(args, tools, given, job, advance, written) -> dict[str, Any]:
+def _anonymize_next(
+    args, tools, marking, given, job, advance, written
+) -> dict[str, Any]:
     """Does one file, unless its output has come to be in the meantime.
 
     That may be another file's output, where names differ in capitals only and the
@@ -54,18 +56,19 @@ def _anonymize_next(args, tools, given, job, advance, written) -> dict[str, Any]
         raise MediaError(f"{job.source}: output {job.target} is another input's.")
     if why := inputs.reason_not_to_write(job.target, overwrite=args.overwrite):
         raise MediaError(f"{job.source}: output {why}")
-    report = _anonymize_one(args, tools, given, job, advance)
+    report = _anonymize_one(args, tools, marking, given, job, advance)
     written.append(Path(report["output"]))
     if job.note:
         report["notes"].append(job.note)
     return report
 
 
-def _anonymize_one(args, tools, given, job, advance) -> dict[str, Any]:
+def _anonymize_one(args, tools, marking, given, job, advance) -> dict[str, Any]:
     from jaxanon import files
 
     given = None if given is None else files.look_up(given, job.source)
     common: dict[str, Any] = {
+        "marking": marking,
         "weights": tools.weights,
         "detector": tools.detector,
         "keypointer": tools.keypointer,
@@ -189,6 +192,7 @@ def _demo(args: Any) -> int:
         detector=tools.detector,
         keypointer=tools.keypointer,
         options=tools.options,
+        marking=_marking(args),
     )
     told.finish_file(report)
     for name in demo.NAMES:
@@ -233,6 +237,7 @@ def _live(args: Any) -> int:
         options=tools.options,
         seed=args.seed,
         video=_video_options(args),
+        marking=_marking(args),
     )
 
 
@@ -295,6 +300,14 @@ def _video_options(args: Any) -> Any:
     names = ("audio", "start", "end", "identity", "preview", "codec", "crf")
     given = {name: getattr(args, name) for name in (*names, "detect_every", "resume")}
     return clips.VideoOptions(**given)
+
+
+def _marking(args: Any) -> Any:
+    """Reads how painted files are marked, and the certificate where one is given."""
+    from jaxanon.media import mark, sign
+
+    paths = getattr(args, "c2pa", None)
+    return mark.Marking(args.mark, sign.load(*map(Path, paths)) if paths else None)
 
 
 def _max_pixels(args: Any) -> dict[str, Any]:

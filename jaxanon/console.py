@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxanon.errors import JaxanonError
+from jaxanon.errors import JaxanonError, is_lack_of_memory
 from jaxanon.inputs import Job, Plan
 
 Advance = Callable[..., None]
@@ -59,8 +59,11 @@ class Console:
                 report = do(job, advance)
         except JaxanonError as error:
             self._fail(job.source, str(error))
-        except Exception as error:  # A bug: shown whole, but no end to the others.
-            traceback.print_exc()
+        except Exception as error:
+            if is_lack_of_memory(error):
+                self._fail(job.source, f"does not fit into memory ({error!r}).")
+                return
+            traceback.print_exc()  # A bug: shown whole, but no end to the others.
             self._fail(job.source, f"{type(error).__name__}: {error}")
         else:
             self.finish_file(report)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxanon import files, pipeline
-from jaxanon.media import atomic, image
+from jaxanon.media import atomic, image, mark
 from jaxanon.weights import Weights
 
 NAMES = ("astronaut_before.jpg", "astronaut_after.jpg", "astronaut_side_by_side.jpg")
@@ -24,6 +24,7 @@ def run(
     detector: files.Detector,
     keypointer: Weights | None,
     options: pipeline.Options,
+    marking: mark.Marking = mark.DEFAULT,
 ) -> files.Report:
     """Writes the three pictures of `NAMES` into a folder.
 
@@ -34,6 +35,7 @@ def run(
         detector: Finds the face.
         keypointer: Weights of the keypoint network.
         options: How faces are found and hidden.
+        marking: How the painted pictures say that they are.
 
     Returns:
         The report of the anonymised picture.
@@ -50,9 +52,17 @@ def run(
         detector=detector,
         keypointer=keypointer,
         options=options,
+        marking=marking,
     )
     left, right = image.read(before), image.read(after)
     pixels = np.concatenate([left.pixels, right.pixels], axis=1)
     picture = right._replace(pixels=pixels, samples=pixels)
-    image.write(both, picture, pixels, region=np.ones(pixels.shape[:2], bool))
+    painted = any(face["mode"] == "generate" for face in report["faces"])
+    image.write(
+        both,
+        picture,
+        pixels,
+        region=np.ones(pixels.shape[:2], bool),
+        marking=marking if painted else mark.NONE,
+    )
     return report

@@ -16,7 +16,7 @@ from jaxanon import pipeline, regions, seek
 from jaxanon.detect import Detector, json_format
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import MediaError
-from jaxanon.media import image
+from jaxanon.media import image, mark
 from jaxanon.media.picture import Picture
 from jaxanon.seeds import MAX_SEED as MAX_SEED
 from jaxanon.seeds import base_key as base_key
@@ -38,6 +38,7 @@ def anonymize_image_file(
     options: pipeline.Options = pipeline.DEFAULTS,
     given: FileDetections | None = None,
     keep_metadata: bool = False,
+    marking: mark.Marking = mark.DEFAULT,
     max_pixels: int = image.MAX_PIXELS,
 ) -> Report:
     """Anonymises a picture file; the result appears whole or not at all.
@@ -53,6 +54,7 @@ def anonymize_image_file(
         given: The faces, found before or elsewhere: all of them are hidden, and no
             pixel is looked at to find out more.
         keep_metadata: Keeps EXIF, XMP, IPTC, comments and text; never a thumbnail.
+        marking: How a picture in which a face was painted says so.
         max_pixels: Width times height above which a picture is refused.
 
     Returns:
@@ -64,6 +66,7 @@ def anonymize_image_file(
     start = time.perf_counter()
     sha256 = hash_file(source)
     picture = image.read(source, max_pixels=max_pixels)
+    before = mark.find(source, picture.metadata.xmp)
     if given is not None:
         detections = _check_given(source, given, picture.pixels)
     elif detector is not None:
@@ -76,9 +79,16 @@ def anonymize_image_file(
     hidden = _hidden(picture.pixels, detections, options)
     region = hidden | (result.frame != picture.pixels).any(-1)
     picture = _with_plain_alpha(picture, hidden)
+    painted = any(face.mode == "generate" for face in result.faces)
     lost = image.write(
-        target, picture, result.frame, region=region, keep_metadata=keep_metadata
+        target,
+        picture,
+        result.frame,
+        region=region,
+        keep_metadata=keep_metadata,
+        marking=marking if painted else mark.NONE,
     )
+    marks = mark.describe(before, target, marking, painted=painted)
     height, width = result.frame.shape[:2]
     return {
         "input": str(source),
@@ -88,7 +98,7 @@ def anonymize_image_file(
         "width": width,
         "height": height,
         "faces": [describe_face(face) for face in result.faces],
-        "notes": [*picture.notes, *lost],
+        "notes": [*picture.notes, *lost, *marks],
         "seconds": round(time.perf_counter() - start, 3),
     }
 

@@ -23,6 +23,7 @@ class Record:
 
     def __init__(self, info: video.Info):
         self.info = info
+        self.is_painted = False
         self._tracks: dict[int, dict[str, Any]] = {}
         self._failed: dict[int, list[str]] = {}
 
@@ -36,6 +37,7 @@ class Record:
             entry["score"] = max(entry["score"], round(face.score, 4))
             if face.donor:
                 entry["donor"], entry["chosen"] = face.donor, face.chosen
+            self.is_painted |= face.mode == "generate"
             if face.fallback == "black":
                 self._failed.setdefault(number, []).append(face.why or "")
 
@@ -45,10 +47,12 @@ class Record:
 
     def state(self) -> dict[str, Any]:
         """Gives all that is noted down, for JSON and ``restore``."""
-        return {"tracks": self._tracks, "failed": self._failed}
+        noted = {"tracks": self._tracks, "failed": self._failed}
+        return noted | {"is_painted": self.is_painted}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from what was noted down before."""
+        self.is_painted = state.get("is_painted", False)
         for name, notes in (("tracks", self._tracks), ("failed", self._failed)):
             notes |= {int(number): note for number, note in state.get(name, {}).items()}
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from jaxanon.errors import MediaError
 from jaxanon.media import encode, video
@@ -39,7 +38,10 @@ def open_source(source: str) -> tuple[video.Info, Iterator[video.Frame]]:
 
 
 def show(
-    frames: Iterable[video.Frame], info: video.Info, sink: str | None, settings: Any
+    frames: Iterable[video.Frame],
+    info: video.Info,
+    sink: str | None,
+    coding: encode.Coding,
 ) -> None:
     """Shows frames in a window, or writes them to a file or to standard output.
 
@@ -47,15 +49,14 @@ def show(
         frames: Anonymised.
         info: Of the source.
         sink: A file, ``-``, or None for a window.
-        settings: ``codec`` and ``crf``.
+        coding: How the frames become a video.
     """
     if sink is None:
         _show_window(frames)
     elif sink == "-":
-        crf = 23 if settings.crf is None else settings.crf
-        encode.write_live(sys.stdout.buffer, frames, info, crf=crf)
+        crf = 23 if coding.crf is None else coding.crf
+        encode.write_live(sys.stdout.buffer, frames, info, crf=crf, tags=coding.tags)
     else:
-        coding = encode.Coding(settings.codec, settings.crf)
         encode.write(Path(sink), frames, info, coding)
 
 

@@ -1,6 +1,10 @@
+import importlib
 import json
 import signal
 import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -215,21 +219,84 @@ def test_interrupt_leaves_finished_files_and_exits_with_130(
 ):
     for name in ("a.png", "b.png", "c.png"):
         photo(tmp_path / "in" / name)
-    save = Image.Image.save
+    write = Path.write_bytes
 
-    def interrupted(self, path, **options):
+    def interrupted(self, content):
         if (tmp_path / "out" / "a.png").exists():
-            path.write_bytes(b"half")
+            write(self, content[:100])
             signal.raise_signal(signal.SIGTERM)
-        save(self, path, **options)
+        write(self, content)
 
-    monkeypatch.setattr(Image.Image, "save", interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     manifest = tmp_path / "m.json"
     words = ("anonymize", tmp_path / "in", "-o", tmp_path / "out")
     assert run(*words, "--manifest", manifest) == 130
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
     assert "interrupted" in capsys.readouterr().err
     assert json.loads(manifest.read_text())["complete"] is False
+
+
+def test_no_mark_and_c2pa_reach_the_file(tmp_path, capsys, monkeypatch, tiny_weights):
+    monkeypatch.setattr(weights, "load", lambda name: tiny_weights)
+    source, found = photo(tmp_path / "a.png"), tmp_path / "faces.json"
+    entry = {"width": 48, "height": 32, "faces": [{"box": [10, 8, 30, 28]}]}
+    found.write_text(json.dumps({"version": 1, "files": {str(source): entry}}))
+
+    def paint(name, *more):
+        target = tmp_path / name
+        words = ("anonymize", source, "-o", target, "--detections", found, *more)
+        return run(*words, mode="generate"), target
+
+    status, marked = paint("b.png")
+    assert (status, b"DigitalSourceType" in marked.read_bytes()) == (0, True)
+    status, unmarked = paint("c.png", "--no-mark")
+    assert (status, b"DigitalSourceType" in unmarked.read_bytes()) == (0, False)
+    status, signed = paint("d.png", "--c2pa", "no.pem", "no.pem")
+    assert (status, signed.exists()) == (2, False)
+    assert "--c2pa" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_a_callback_loses_is_heeded():
+    lost = SimpleNamespace(exc_type=KeyboardInterrupt)
+    signal.signal(signal.SIGTERM, cli._interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cli._heed_interrupt(lost)
+        for _ in range(1000):
+            time.sleep(0.01)
+
+
+def test_an_interrupt_waits_for_an_import_to_end(tmp_path, monkeypatch):
+    code = "import signal; signal.raise_signal(signal.SIGTERM); is_whole = True"
+    (tmp_path / "slowly.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "slowly", raising=False)
+    signal.signal(signal.SIGTERM, cli._interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        assert importlib.import_module("slowly").is_whole
+        for _ in range(1000):
+            time.sleep(0.01)
+    assert "slowly" in sys.modules
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_too_little_memory_is_one_line(tmp_path, capsys, monkeypatch):
+    def hungry(*_, **__):
+        try:
+            raise ImportError("libav.so: failed to map segment from shared object")
+        except ImportError as error:
+            raise ImportError("cannot be imported") from error
+
+    source = photo(tmp_path / "a.png")
+    monkeypatch.setattr(files, "anonymize_image_file", hungry)
+    assert run("anonymize", source, "-o", tmp_path / "b.png") == 1
+    told = "does not fit into memory (ImportError('cannot be imported'))."
+    said = capsys.readouterr().err
+    assert f"a.png: {told}" in said and "Traceback" not in said
+    monkeypatch.setattr(commands, "_console", hungry)
+    assert run("anonymize", source, "-o", tmp_path / "b.png") == 1
+    told = "jaxanon: there is not enough memory (ImportError('cannot be imported')).\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize("command", sorted(commands.BY_NAME))

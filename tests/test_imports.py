@@ -37,6 +37,8 @@ HOMES = {
     "tqdm": {"console"},
     "PIL": {"media", "demo", "info"},
     "av": {"media"},
+    "c2pa": {"media"},
+    "cryptography": {"media"},
     "onnxruntime": {"detect", "metrics"},
     "safetensors": {"weights"},
 }

@@ -15,7 +15,7 @@ import av.format
 import av.stream
 
 from jaxanon.errors import MediaError
-from jaxanon.media import shown
+from jaxanon.media import ebml, shown
 
 # Containers whose length is known from their headers, not guessed from their size.
 _TELLS_LENGTH = ("matroska", "mov", "flv", "avi")
@@ -75,7 +75,12 @@ def opened(path: Path):
             raise MediaError(f"{path}: is a text, as a playlist is, and no video.")
         # A whole path is no address, though there may be a colon in its name.
         whole = f"file:{path.absolute()}"
-        container = av.open(whole, options=options, container_options=safety)
+        container = av.open(
+            whole,
+            options=options,
+            container_options=safety,
+            metadata_errors="replace",
+        )
     with container:
         yield container
 
@@ -415,6 +420,9 @@ def _check_whole(film: Film, packets: int, frames: int):
         )
     with film.path.open("rb") as file:
         size = file.seek(0, 2)
+        file.seek(0)
+        if kind.startswith("matroska") and size < ebml.promised_bytes(file.read(128)):
+            raise MediaError(f"{film.path}: ends early.")
         file.seek(-1, 2)
         if kind == "gif" and file.read(1) != b";":
             raise MediaError(f"{film.path}: this GIF ends early.")

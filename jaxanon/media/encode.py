@@ -7,7 +7,7 @@ or cover picture is ever written.
 import heapq
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +39,10 @@ class Coding(NamedTuple):
     """The encoder's quality, lower is better; None for a good one."""
     span: Span = WHOLE
     """Where the frames lie in the source."""
+    tags: Mapping[str, str] = {}
+    """What the header of a Matroska file says."""
+    finish: Callable[[Path], None] | None = None
+    """Is given the whole file before it gets its name."""
 
 
 USUAL = Coding()
@@ -181,16 +185,25 @@ def _write(target, encoded, info, coding, audio_from, extra=None) -> int:
         options["loop"] = "-1" if info.loops is None else str(info.loops)
     with atomic.replacing(target) as part, decode.blaming(target, "written"):
         with av.open(f"file:{part}", "w", container_options=options) as container:
+            if target.suffix.lower() in (".mkv", ".webm"):
+                container.metadata.update(coding.tags)
             stream = _add_stream(container, info, codec, coding.crf, extra)
             begin = _zero_seconds(info, coding.span)
             count = _mux(container, encoded(stream), audio_from, coding.span, begin)
         if not count:
             raise MediaError(f"{target}: no frame lies in the part asked for.")
+        if coding.finish:
+            coding.finish(part)
     return count
 
 
 def write_live(
-    sink: Any, frames: Iterable[video.Frame], info: video.Info, *, crf: int = 23
+    sink: Any,
+    frames: Iterable[video.Frame],
+    info: video.Info,
+    *,
+    crf: int = 23,
+    tags: Mapping[str, str] = {},
 ) -> int:
     """Writes frames as they come to a pipe or an open binary file, as Matroska.
 
@@ -199,6 +212,7 @@ def write_live(
         frames: Upright frames of one size.
         info: Clock, colour and pixel format.
         crf: H.264's quality, lower is better.
+        tags: What the header says.
 
     Returns:
         The number of frames.
@@ -211,6 +225,7 @@ def write_live(
         with av.open(
             sink, "w", format="matroska", container_options=options
         ) as container:
+            container.metadata.update(tags)
             stream = _add_stream(container, info, "h264", crf, {"tune": "zerolatency"})
             return _mux(container, _encode(stream, frames, info, 0), None, WHOLE, 0.0)
 

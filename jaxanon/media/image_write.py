@@ -1,5 +1,6 @@
 """Writes a painted frame in place of a picture's own, in the same or another format."""
 
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Integer
 from PIL import Image, PngImagePlugin
 
 from jaxanon.errors import MediaError
-from jaxanon.media import atomic, colour, deep, image_format, metadata, tags
+from jaxanon.media import atomic, colour, deep, image_format, mark, metadata, tags
 from jaxanon.media import density as density_of
 from jaxanon.media.metadata import Metadata
 from jaxanon.media.picture import Picture
@@ -33,6 +34,7 @@ def write(
     *,
     region: Bool[np.ndarray, "h w"],
     keep_metadata: bool = False,
+    marking: mark.Marking = mark.NONE,
 ) -> tuple[str, ...]:
     """Writes a picture with a painted region, atomically.
 
@@ -43,6 +45,7 @@ def write(
         region: True where the frame was painted; elsewhere the picture's own samples
             are written.
         keep_metadata: Keeps EXIF, XMP, IPTC, comments and text; never a thumbnail.
+        marking: How the file says that it was painted in.
 
     Returns:
         Notes of what the format could not hold.
@@ -58,7 +61,11 @@ def write(
         )
     format = image_format.target_format(path, picture.source, picture.format)
     canvas = _fit(_paint(picture, pixels, region, format), picture, format, path)
-    kept = picture.metadata if keep_metadata else Metadata()
+    asked = kept = picture.metadata if keep_metadata else Metadata()
+    if marking.is_marked:
+        kept = kept._replace(xmp=mark.add(kept.xmp))
+    if marking.signer:
+        marking.signer.check(path, format)
     with atomic.replacing(path) as temporary:
         try:
             if canvas.samples.dtype == np.uint16:
@@ -72,7 +79,8 @@ def write(
             raise
         except Exception as error:  # Encoders refuse in every way.
             raise MediaError(f"{path}: cannot be encoded ({error}).") from error
-    return (*noted, *_colours_lost(picture, canvas, format), *_kept_not(kept, format))
+        marking.finish(temporary, format)
+    return (*noted, *_colours_lost(picture, canvas, format), *_kept_not(asked, format))
 
 
 def _stamp_density(path: Path, picture: Picture, format: str) -> tuple[str, ...]:
@@ -207,7 +215,10 @@ def _save(
     if format == "BMP" and canvas.mode == "RGBA":
         path.write_bytes(image_format.bmp_with_alpha(canvas.samples))
         return
-    image.save(path, format=format, **options)
+    # Not into the file: on a full disk Pillow passes half a write for a whole one.
+    encoded = io.BytesIO()
+    image.save(encoded, format=format, **options)
+    path.write_bytes(encoded.getbuffer())
     if format == "PNG":
         deep.insert_png_chunks(path, _png_chunks(picture))
 

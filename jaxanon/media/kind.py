@@ -49,7 +49,7 @@ def _by_content(start: bytes) -> str:
             return "other"
         return "picture" if start[8:12] in _PICTURE_BRANDS else "video"
     if start[:4] == b"RIFF":
-        return {b"WEBP": "picture", b"AVI ": "video"}.get(start[8:12], "other")
+        return {b"WEBP": "picture", b"AVI ": "video"}.get(start[8:12], "")
     pictures = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")
     if start.startswith((*pictures, b"II+\0", b"MM\0+")):
         return "picture"

@@ -369,11 +369,12 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
     (tmp_path / "b.png").write_bytes(b"old")
     picture = image.read(tmp_path / "a.png")
 
-    def interrupt(self, path, **options):
-        path.write_bytes(b"half")
+    def interrupt(self, content):
+        with self.open("wb") as file:
+            file.write(content[:50])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Image.Image, "save", interrupt)
+    monkeypatch.setattr(type(tmp_path), "write_bytes", interrupt)
     with pytest.raises(KeyboardInterrupt):
         image.write(tmp_path / "b.png", picture, picture.pixels, region=NOWHERE)
     assert (tmp_path / "b.png").read_bytes() == b"old"

@@ -35,3 +35,9 @@ def test_a_gif_that_ends_early_is_still_one(tmp_path):
 @pytest.mark.parametrize("suffix", ["webp", "png"])
 def test_other_animated_pictures_are_pictures(tmp_path, suffix):
     assert kind.of(save(tmp_path / f"a.{suffix}", 3)) == "picture"
+
+
+@pytest.mark.parametrize("name, expected", [("a.webp", "picture"), ("a.wav", "other")])
+def test_a_riff_of_unknown_content_is_told_by_its_name(tmp_path, name, expected):
+    (tmp_path / name).write_bytes(b"RIFF\0\1\0\0" + bytes(200))
+    assert kind.of(tmp_path / name) == expected
