@@ -246,7 +246,8 @@ def test_anonymize_shows_eight_bits_to_the_detector(tiny_weights, found):
 def test_keypoints_the_detector_lacks_are_filled_in(found, monkeypatch):
     def predict(config, params, crops):
         corner = jax.numpy.ones((1, 11, 2)) / 3
-        return corner, jax.numpy.array([*range(9), 0, 0])[None] / 10
+        seen = jax.numpy.array([*range(9), 0, 0])[None] / 10
+        return corner, seen, jax.numpy.ones(1)
 
     monkeypatch.setattr(keypointer, "predict", predict)
     network = Weights("keypointer", keypointer.KeypointerConfig(), {}, {}, "")
