@@ -30,7 +30,11 @@ CHILD, OLD = 13, 58
 
 
 def read_labels(metainfo: Path, total: int) -> np.ndarray:
-    """Reads All-Age-Faces' labels: [n 2] man (1, 0) and group (0, 1, 2), NaN unknown."""
+    """Reads All-Age-Faces' labels.
+
+    Returns:
+        [n 2] man (1 or 0) and index in ``GROUPS``; NaN = unknown.
+    """
     labels = np.full((total, 2), np.nan, np.float32)
     for index, entry in json.loads(metainfo.read_text()).items():
         if entry.get("source") == "aaf":
@@ -49,15 +53,25 @@ def read_looked_at(file: Path) -> dict[str, tuple[float, float]]:
     }
 
 
-def train(inner, labels, config, params, seconds: float, seed: int = 0):
-    """Trains the donor tower with a head of two outputs; returns tower and head."""
+def train(inner, labels, config, params, *, eyed: int, seconds: float, seed: int = 0):
+    """Trains the donor tower with a head; returns both.
+
+    Args:
+        inner: Inner faces, see ``matcher.prepare``.
+        labels: See ``read_labels``.
+        config: Of the matcher.
+        params: Of the matcher.
+        eyed: How many of the last faces were looked at.
+        seconds: After the first step.
+        seed: Of all that is drawn.
+    """
     known = np.flatnonzero(np.isfinite(labels[:, 0]))
     state = {"tower": params["donor"], "head": jnp.zeros((config.dimensions, 4))}
     optimizer = optax.adam(1e-3)
     moments = optimizer.init(state)
     # Few are children or looked at by eye; they are drawn more often.
     share = np.where(labels[known, 1] == 1, 1.0, 3.0)
-    share[known >= len(labels) - EYED] *= 8
+    share[known >= len(labels) - eyed] *= 8
     share /= share.sum()
 
     def loss(state, key, inner, labels):
@@ -88,13 +102,8 @@ def train(inner, labels, config, params, seconds: float, seed: int = 0):
     return state
 
 
-EYED = 0
-"""How many of the last faces are donors that were looked at; set by ``main``."""
-
-
 def main() -> None:
     """Trains, labels and writes ``man`` and ``groups`` of every face."""
-    global EYED
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, metavar="PACK.npz")
     parser.add_argument("--metainfo", type=Path, required=True)
@@ -112,7 +121,6 @@ def main() -> None:
     labels = read_labels(args.metainfo, len(faces.boxes))
     bank, looked = banks.load(), read_looked_at(args.looked_at)
     rows = [i for i, e in enumerate(bank.entries) if e["id"] in looked]
-    EYED = len(rows)
     pictures = np.stack([banks.decode(bank, i)[::2, ::2] for i in rows])
     n = len(rows)
     eyed = Faces(
@@ -129,7 +137,8 @@ def main() -> None:
     labels = np.concatenate([labels, more])
     held = np.random.default_rng(1).random(len(labels)) < 0.1
     taught = np.where(held[:, None], np.nan, labels)
-    state = train(inner, taught, config, loaded.params, 60 * args.minutes)
+    seconds = 60 * args.minutes
+    state = train(inner, taught, config, loaded.params, eyed=n, seconds=seconds)
 
     @functools.partial(jax.jit)
     def judge(inner):
