@@ -32,6 +32,10 @@ PROFILE = head(  # Looks to the right of the picture; 20 from the eyes to the mo
 )
 
 
+USUAL = pose.USUAL * [0.77, 1]
+"""A usual face in units that are as long in x as in y."""
+
+
 def mirrored(keypoints):
     return ([100, 0] + keypoints * [-1, 1])[list(MIRROR)]
 
@@ -49,7 +53,7 @@ def test_roll_needs_both_eyes():
 
 def test_what_is_not_seen_is_guessed_from_the_rest():
     whole = np.full((len(KEYPOINTS), 2), np.nan)
-    whole[pose.INNER] = moved(pose.USUAL, degrees=50.0, scale=40.0)
+    whole[pose.INNER] = moved(USUAL, degrees=50.0, scale=40.0)
     few = whole.copy()
     few[[pose.NOSE, pose.LEFT_EYE, pose.UPPER_LIP]] = np.nan
     np.testing.assert_allclose(pose.complete(few), whole, atol=1e-9)
@@ -61,7 +65,7 @@ def test_what_is_not_seen_is_guessed_from_the_rest():
 def test_of_one_point_or_none_a_face_is_guessed_that_looks_at_the_camera(seen):
     few = np.full((len(KEYPOINTS), 2), np.nan)
     few[seen] = 400
-    np.testing.assert_array_equal(pose.complete(few)[pose.INNER], pose.USUAL)
+    np.testing.assert_array_equal(pose.complete(few)[pose.INNER], USUAL)
 
 
 def test_the_shape_of_a_face_knows_neither_place_nor_size_nor_lean():
