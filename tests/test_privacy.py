@@ -14,8 +14,7 @@ from jaxanon.detect.json_format import FileDetections, FrameDetections
 from jaxanon.donors import bank as banks
 from jaxanon.media import video
 from jaxanon.models.generators import donor
-from jaxanon.types import Donor
-from jaxanon.types import KEYPOINTS
+from jaxanon.types import KEYPOINTS, Donor
 
 LEFT, RIGHT = KEYPOINTS.index("left_eye"), KEYPOINTS.index("right_eye")
 
