@@ -16,9 +16,10 @@ _COVERED = 0.8
 _DARK = 1 << 12
 
 
-SURE = 0.6
-"""Score of the detector from which nothing but a face is likely; at half of it, there
-is as likely none."""
+SURE = 0.65
+"""Score of the detector at half of which it is as likely wrong as right. Of 135 boxes
+in 16 crowded photos, faces below half of it or of the second look were 2 in 104, false
+finds 12 in 31."""
 
 
 def find_faces(
@@ -137,8 +138,8 @@ def complete_keypoints(
         threshold: Least probability that a keypoint is visible.
 
     Returns:
-        The detections, completed, with ``faces``: below 1 where the network looked or,
-        if it cannot judge, where the detector's score is below ``SURE``.
+        The detections, completed, with ``faces``: below 1 where the network looked, or
+        where the detector's score is below ``SURE``.
     """
     completed = detections.keypoints.copy()
     faces = np.ones(len(completed), np.float32)
@@ -152,9 +153,8 @@ def complete_keypoints(
             if keypointer.config.verdict and np.isfinite(face):
                 # 1 would say that nobody looked.
                 faces[index] = min(face, np.nextafter(np.float32(1), np.float32(0)))
-    if not keypointer.config.verdict:
-        # Nobody looked again, but the detector was sure or not.
-        faces = np.minimum(detections.scores / SURE, 1).astype(np.float32)
+    # The detector's own doubt counts, too: the network alone is too careful.
+    faces = np.minimum(faces, detections.scores / SURE).astype(np.float32)
     return detections._replace(keypoints=completed, faces=faces)
 
 
