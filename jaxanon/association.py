@@ -95,7 +95,7 @@ def advance(tracks, found: Detections, index, shot, next_id, settings: Settings)
         The tracks and the next number.
     """
     kept = found.scores >= settings.unsure
-    found = Detections(*(field.astype(np.float64) for field in take(found, kept)))
+    found = Detections(*(np.asarray(field, np.float64) for field in take(found, kept)))
     open_tracks = [
         i
         for i, track in enumerate(tracks)
@@ -197,8 +197,7 @@ def _extend(track: Track, index: int, found: Detections, column: int) -> Track:
 
 def _judge(before: float, found: Detections, column) -> float:
     """Adds a look to the earlier ones; 1 is none."""
-    assert found.faces is not None
-    face = float(found.faces[column])
+    face = 1.0 if found.faces is None else float(found.faces[column])
     return float(np.fmax(before, face if face < 1 else np.nan))
 
 

@@ -78,13 +78,9 @@ def find_faces_anywhere(
     found = find_faces(frame, detector, keypointer, score=score)
     for view in _other_views(frame, alpha):
         more = find_faces(view, detector, keypointer, score=score)
-        new = ~_is_covered(more.boxes, found.boxes)
-        found = Detections(
-            *(
-                np.concatenate([known, other[new]])
-                for known, other in zip(found, more, strict=True)
-            )
-        )
+        new = detect.take(more, ~_is_covered(more.boxes, found.boxes))
+        pairs = zip(found, new, strict=True)
+        found = Detections(*map(np.concatenate, pairs))  # type: ignore[arg-type]
     return found
 
 

@@ -97,7 +97,7 @@ def cut(
 
 def is_grey(image: np.ndarray) -> np.ndarray:
     """Tells what is outside the picture, or as grey as that."""
-    return (np.abs(image.astype(np.int16) - 128) <= 2).all(-1)
+    return np.asarray((np.abs(image.astype(np.int16) - 128) <= 2).all(-1))
 
 
 def degrade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
