@@ -107,8 +107,8 @@ def test_donors_are_mirrored_as_their_faces_are(mirror):
     )
     if mirror == 0.5:
         plain = np.float32(FACES.images[:8]) / 127.5 - 1
-        same = [np.allclose(a, b) for a, b in zip(crops.image, plain, strict=True)]
-        assert 0 < sum(same) < 8
+        moved = np.abs(crops.image - plain).max((1, 2, 3))
+        assert 0 < (moved < 1e-5).sum() < 8
 
 
 def test_light_changes_a_donor_and_nothing_makes_it_not_finite():
