@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxanon import blend
-from jaxanon.ops import affine
+from jaxanon.ops import affine, warp
 from jaxanon.types import Crops
 
 SIZE = 16
@@ -154,3 +154,51 @@ def test_paste_runs_in_half_precision_and_has_finite_gradients():
     gradients = jax.jit(jax.grad(total, (0, 1, 2)))(faces, box, to_crop)
     assert all(jnp.isfinite(g.astype(jnp.float32)).all() for g in gradients)
     assert (gradients[0] != 0).any()
+
+
+def layers(share, base=None):
+    """Layers whose donor lies in the crop as it is."""
+    corners = jnp.float32([[[0.1, 0.2], [0.9, 0.1], [0.2, 0.8], [0.7, 0.9]]])
+    plate = warp.fit_thin_plate(corners, corners)
+    if base is None:
+        base = jax.random.uniform(jax.random.key(2), (1, SIZE, SIZE, 3))
+    return blend.Layers(base, jnp.full((1, SIZE, SIZE, 3), share), plate)
+
+
+def test_layers_without_a_share_of_the_donor_are_pasted_as_faces_are():
+    own, other, box = regions()
+    alpha = blend.soften(own, other, box, feather=0.2)
+    window = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3))
+    donors = jax.random.uniform(jax.random.key(1), (1, 64, 64, 3))
+    to_crop, painted = square_map(3, 4, 27, 28), layers(0.0)
+    pasted = blend.paste_layers(window, alpha, painted, donors, to_crop)
+    expected = blend.paste(window, alpha, painted.base, to_crop)
+    np.testing.assert_allclose(pasted, expected, atol=1e-6)
+
+
+def test_layers_show_the_donor_where_it_lies_and_sharper_than_the_crop():
+    stripes = jnp.float32(np.arange(32) % 2 - 0.5)
+    donors = jnp.broadcast_to(stripes[None, None, :, None], (1, 32, 32, 3))
+    painted = layers(1.0, jnp.zeros((1, SIZE, SIZE, 3)))
+    ones, window = jnp.ones((1, 32, 32, 1)), jnp.zeros((1, 32, 32, 3))
+    arrays = (window, ones, painted, donors, square_map(0, 0, 32, 32))
+    for paste in (blend.paste_layers, jax.jit(blend.paste_layers)):
+        # The spline is fitted to about 1e-4 of a side, 0.003 pixels of 32.
+        np.testing.assert_allclose(paste(*arrays), donors, atol=0.05)
+
+
+def test_layers_have_finite_gradients_and_keep_the_window_outside():
+    own, other, box = regions()
+    alpha = blend.soften(own, other, box, feather=0.2)
+    window = jnp.full((1, 32, 32, 3), 0.25)
+    donors = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
+    to_crop = square_map(3, 4, 27, 28)
+
+    def paste(painted, donors):
+        return blend.paste_layers(window, alpha, painted, donors, to_crop)
+
+    outside = np.asarray(alpha[..., 0] == 0)
+    assert (paste(layers(0.5), donors)[outside] == 0.25).all()
+    total = jax.jit(jax.grad(lambda *x: jnp.square(paste(*x)).sum(), (0, 1)))
+    gradients = jax.tree.leaves(total(layers(0.5), donors))
+    assert all(jnp.isfinite(g).all() and (g != 0).any() for g in gradients)

@@ -19,6 +19,7 @@ def frame(*faces):
         np.array([f[0] for f in faces], np.float32).reshape(-1, 4),
         np.array([f[1] for f in faces], np.float32),
         np.array([f[2] for f in faces], np.float32).reshape(-1, 11, 2),
+        np.ones(len(faces), np.float32),
     )
 
 

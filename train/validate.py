@@ -91,7 +91,7 @@ def paint(validation: Validation, state: TrainState, seed: int) -> np.ndarray:
     config, crops = validation.config, validation.crops
     params = jax.device_get(state.generator_ema)
     if validation.donors is not None:
-        others = validation.near[: len(crops.mask), seed]
+        others = validation.near[: len(crops.mask), seed % validation.near.shape[1]]
         drawn = jax.tree.map(lambda x: x[others], validation.donors)
         return in_batches(
             functools.partial(_paint, config.generator, params), crops, drawn
