@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import UInt, UInt8
+from jaxtyping import Float, UInt, UInt8
 
-from jaxanon import detect, paint
+from jaxanon import detect, paint, pose
 from jaxanon.ops import boxes
 from jaxanon.types import Detections
 from jaxanon.weights import Weights
@@ -144,6 +144,7 @@ def complete_keypoints(
         is_asked = missing.any() or keypointer.config.verdict
         if is_asked and (box[2:] > box[:2]).all():
             points, probability, face = paint.predict_keypoints(frame, box, keypointer)
+            points = _shift_lips(points, completed[index])
             missing &= (probability >= threshold) & np.isfinite(points).all(-1)
             completed[index, missing] = points[missing]
             if keypointer.config.verdict and np.isfinite(face):
@@ -152,6 +153,24 @@ def complete_keypoints(
     # The detector's own doubt counts, too: the network alone is too careful.
     faces = np.minimum(faces, detections.scores / SURE).astype(np.float32)
     return detections._replace(keypoints=completed, faces=faces)
+
+
+def _shift_lips(
+    points: Float[np.ndarray, "k 2"], known: Float[np.ndarray, "k 2"]
+) -> Float[np.ndarray, "k 2"]:
+    """Moves the network's lips to the detector's mouth, which is placed better.
+
+    Args:
+        points: The network's.
+        known: The detector's; NaN = not seen.
+    """
+    corners = [pose.LEFT_MOUTH, pose.RIGHT_MOUTH]
+    shift = known[corners].mean(0) - points[corners].mean(0)
+    if not np.isfinite(shift).all():
+        return points
+    moved = points.copy()
+    moved[[pose.UPPER_LIP, pose.LOWER_LIP]] += shift
+    return moved
 
 
 def to_uint8(frame: UInt[np.ndarray, "h w 3"]) -> UInt[np.ndarray, "h w 3"]:

@@ -156,6 +156,8 @@ def _unpack(tensors: Mapping[str, np.ndarray], metadata, sha256: str) -> Bank:
             f"{n} entries, {len(pictures)} pictures and keypoints {keypoints.shape} "
             "do not fit"
         )
+    if any("person" not in entry or "id" not in entry for entry in entries):
+        raise WeightsError("an entry has no id or person")
     if len(vectors) != n or not np.isfinite(keypoints[:, pose.INNER]).all():
         raise WeightsError("vectors or keypoints are missing")
     provenance = json.loads(metadata["provenance"])

@@ -1,8 +1,8 @@
 """Who lends a face: pose first, then what fits the visible pixels, then the seed.
 
 Nothing hidden plays a part: the keypoints say how the head is held, the erased picture
-what is around it, and the face's key draws among at least ``LEAST`` donors, so that the
-choice tells little.
+what is around it, and the face's key draws among ``LEAST`` donors, so that the choice
+tells little; among fewer, where fewer heads are held like that.
 """
 
 import functools
@@ -19,7 +19,7 @@ from jaxanon.donors.bank import Bank
 from jaxanon.types import MIRROR, Donor
 
 LEAST = 16
-"""Donors that the seed draws from, where there are so many."""
+"""Donors that the seed draws from, where so many heads are held alike."""
 
 NEAREST = 64
 """How many heads that are held alike are asked whether they fit."""
