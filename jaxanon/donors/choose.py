@@ -24,9 +24,9 @@ LEAST = 16
 NEAREST = 64
 """How many heads that are held alike are asked whether they fit."""
 
-FAR = 0.3
+FAR = 0.25
 """Distance of ``pose.shape_of_face`` beyond which a donor would be bent out of shape:
-of 1,800 held-out faces one in a hundred is so far from its sixteenth nearest donor."""
+of 1,800 held-out faces 3 in a hundred are so far from their sixteenth nearest donor."""
 
 Fit = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n"]]
 """vectors of donors -> how well each fits the surroundings; higher is better."""
