@@ -84,6 +84,7 @@ def anonymize_video_file(
             "target": target.suffix.lower(),
             "seed": seed,
             "weights": weights and weights.sha256,
+            "donors": weights and weights.cast and weights.cast.bank.sha256,
             "keypointer": keypointer and keypointer.sha256,
             "looks": [detector, glance, detections],
             "options": [options, video, resume.PART_FRAMES],

@@ -254,7 +254,8 @@ def draw_latents(
             fit = functools.partial(paint.fit, cast.matcher, seen)
         points = erased.keypoints[index]
         pick = choose.choose(key, cast, points, fit=fit, taken=others)
-        others.add(pick.index)
+        if pick is not None:
+            others.add(pick.index)
         latents.append(pick)
     return latents
 
@@ -333,10 +334,13 @@ def _read(latents: Latents | None, weights: Weights) -> Sequence[Any]:
     if latents is None:
         return ()
     cast = _find_cast(weights)
-    return [
-        choose.read(cast, item) if isinstance(item, choose.Pick) else np.asarray(item)
-        for item in latents
-    ]
+
+    def read(item: Latent) -> Any:
+        if isinstance(item, choose.Pick):
+            return choose.read(cast, item)
+        return item if item is None else np.asarray(item)
+
+    return [read(item) for item in latents]
 
 
 def _usable_keypoints(keypoints, options, turn=0.0) -> np.ndarray:
@@ -369,7 +373,11 @@ def _report(detections, erased, latents, weights, options) -> tuple[FaceReport, 
                 mode="none", fallback="none", why=why, donor=None, chosen=None
             )
         elif options.mode == "generate" and drawn is None:
-            why = "A second look saw no face: filled from its surroundings."
+            why = "Filled from its surroundings: " + (
+                "no donor's head is held like that."
+                if erased.sure[index]
+                else "a second look saw no face."
+            )
             report = report._replace(fallback="fill", why=why)
         if index in failed:
             why = failed[index]

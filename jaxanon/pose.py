@@ -42,6 +42,9 @@ USUAL = np.array(
 )
 """Where INNER usually are, in sides of the face's box: medians of 21,569 faces."""
 
+ASPECT = 0.77
+"""Width over height of a face's box."""
+
 
 def complete(keypoints: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k 2"]:
     """Guesses those of INNER that are not seen, from those that are.
@@ -57,15 +60,15 @@ def complete(keypoints: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k 2"]:
     seen = np.isfinite(inner).all(-1)
     if seen.all():
         return completed
-    usual = USUAL @ np.array([1, 1j])
-    moved = usual
-    if seen.sum() > 1:
-        # A similarity is a complex factor and a shift.
-        known = inner[seen] @ np.array([1, 1j])
-        a, b = usual[seen] - usual[seen].mean(), known - known.mean()
-        moved = known.mean() + (np.conj(a) @ b) / (np.conj(a) @ a).real * (
-            usual - usual[seen].mean()
-        )
+    if seen.sum() < 2:
+        completed[INNER] = USUAL * [ASPECT, 1]
+        return completed
+    # A similarity is a complex factor and a shift.
+    usual, known = USUAL @ np.array([ASPECT, 1j]), inner[seen] @ np.array([1, 1j])
+    a, b = usual[seen] - usual[seen].mean(), known - known.mean()
+    moved = known.mean() + (np.conj(a) @ b) / (np.conj(a) @ a).real * (
+        usual - usual[seen].mean()
+    )
     guessed = np.stack([moved.real, moved.imag], -1)
     completed[INNER] = np.where(seen[:, None], inner, guessed)
     return completed

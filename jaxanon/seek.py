@@ -16,6 +16,11 @@ _COVERED = 0.8
 _DARK = 1 << 12
 
 
+SURE = 0.6
+"""Score of the detector from which nothing but a face is likely; at half of it, there
+is as likely none."""
+
+
 def find_faces(
     frame: UInt[np.ndarray, "h w 3"],
     detector: detect.Detector,
@@ -132,7 +137,8 @@ def complete_keypoints(
         threshold: Least probability that a keypoint is visible.
 
     Returns:
-        The detections, completed, with ``faces``: below 1 where the network looked.
+        The detections, completed, with ``faces``: below 1 where the network looked or,
+        if it cannot judge, where the detector's score is below ``SURE``.
     """
     completed = detections.keypoints.copy()
     faces = np.ones(len(completed), np.float32)
@@ -146,6 +152,9 @@ def complete_keypoints(
             if keypointer.config.verdict and np.isfinite(face):
                 # 1 would say that nobody looked.
                 faces[index] = min(face, np.nextafter(np.float32(1), np.float32(0)))
+    if not keypointer.config.verdict:
+        # Nobody looked again, but the detector was sure or not.
+        faces = np.minimum(detections.scores / SURE, 1).astype(np.float32)
     return detections._replace(keypoints=completed, faces=faces)
 
 

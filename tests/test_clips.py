@@ -167,6 +167,29 @@ def test_a_person_keeps_the_latent_and_two_people_differ(generator, found):
     assert np.abs(drawn[0] - drawn[1]).max() > 0.1
 
 
+def test_a_person_keeps_the_donor_and_two_people_differ(tiny_painter, found):
+    tools = clips.Tools(tiny_painter, detector, None, pipeline.Options())
+    pair = found((4, 4, 16, 18), (30, 8, 44, 24))
+    canvases = [
+        pipeline.erase(draw(0, shot=shot), pair, tiny_painter, tools.options)
+        for shot in range(4)
+    ]
+    draws = hide._Latents(jax.random.key(0), tools, is_per_frame=False)
+    first, *others = (draws(c, np.array([0, 1]), i) for i, c in enumerate(canvases))
+    assert all(picks == first for picks in others)
+    assert first[0].index != first[1].index
+    # Who comes later gets nobody who is in the picture.
+    newcomer = draws(canvases[0], np.array([1, 2]), 4)
+    assert newcomer[0] == first[1] and newcomer[1].index != first[1].index
+    # Frames that are followed and not painted leave all as it would have been.
+    again = hide._Latents(jax.random.key(0), tools, is_per_frame=False)
+    again.meet(draw(0, shot=0), pair, np.array([0, 1]), 0)
+    assert again(canvases[1], np.array([0, 1]), 1) == first
+    changing = hide._Latents(jax.random.key(0), tools, is_per_frame=True)
+    drawn = [changing(c, np.array([0, 1]), i) for i, c in enumerate(canvases)]
+    assert len({picks[0].index for picks in drawn}) > 1
+
+
 def test_given_faces_lead_to_the_same_file(tmp_path, clip):
     found = clips.detect_video_file(clip, detector=detector)
     json_format.write(tmp_path / "faces.json", {"clip": found})

@@ -93,7 +93,11 @@ def test_batch_size_and_company_do_not_change_a_face(tiny_weights, found):
         given = {"latents": latents[:n], "options": options}
         return pipeline.run(frame, found(*boxes[:n]), tiny_weights, **given).frame
 
-    alone, together, one_by_one = paint_first(1, 2), paint_first(3, 2), paint_first(3, 1)
+    alone, together, one_by_one = (
+        paint_first(1, 2),
+        paint_first(3, 2),
+        paint_first(3, 1),
+    )
     np.testing.assert_array_equal(alone[:30, :30], together[:30, :30])
     # Another batch size is another program: equal up to rounding.
     np.testing.assert_allclose(one_by_one.astype(int), together.astype(int), atol=1)
@@ -242,7 +246,8 @@ def test_anonymize_shows_eight_bits_to_the_detector(tiny_weights, found):
 def test_keypoints_the_detector_lacks_are_filled_in(found, monkeypatch):
     def predict(config, params, crops):
         corner = jax.numpy.ones((1, 11, 2)) / 3
-        return corner, jax.numpy.array([*range(9), 0, 0])[None] / 10
+        seen = jax.numpy.array([*range(9), 0, 0])[None] / 10
+        return corner, seen, jax.numpy.ones(1)
 
     monkeypatch.setattr(keypointer, "predict", predict)
     network = Weights("keypointer", keypointer.KeypointerConfig(), {}, {}, "")

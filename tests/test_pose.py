@@ -32,6 +32,10 @@ PROFILE = head(  # Looks to the right of the picture; 20 from the eyes to the mo
 )
 
 
+USUAL = pose.USUAL * [0.77, 1]
+"""A usual face in units that are as long in x as in y."""
+
+
 def mirrored(keypoints):
     return ([100, 0] + keypoints * [-1, 1])[list(MIRROR)]
 
@@ -45,6 +49,37 @@ def moved(keypoints, *, degrees, scale):
 def test_roll_needs_both_eyes():
     assert pose.roll_degrees(head(left_eye=[3, 3])) == 0
     assert pose.roll_degrees(head(right_eye=[3, 3], left_eye=[3, 9])) == 90
+
+
+def test_what_is_not_seen_is_guessed_from_the_rest():
+    whole = np.full((len(KEYPOINTS), 2), np.nan)
+    whole[pose.INNER] = moved(USUAL, degrees=50.0, scale=40.0)
+    few = whole.copy()
+    few[[pose.NOSE, pose.LEFT_EYE, pose.UPPER_LIP]] = np.nan
+    np.testing.assert_allclose(pose.complete(few), whole, atol=1e-9)
+    assert np.isnan(few[pose.NOSE]).all()
+    np.testing.assert_array_equal(pose.complete(whole), whole)
+
+
+@pytest.mark.parametrize("seen", [[], [pose.NOSE], [pose.RIGHT_MOUTH]])
+def test_of_one_point_or_none_a_face_is_guessed_that_looks_at_the_camera(seen):
+    few = np.full((len(KEYPOINTS), 2), np.nan)
+    few[seen] = 400
+    np.testing.assert_array_equal(pose.complete(few)[pose.INNER], USUAL)
+
+
+def test_the_shape_of_a_face_knows_neither_place_nor_size_nor_lean():
+    change = {"degrees": 130.0, "scale": 0.3}
+    for keypoints in (FRONTAL, PROFILE):
+        shape = pose.shape_of_face(keypoints)
+        other = pose.shape_of_face(moved(keypoints, **change))
+        np.testing.assert_allclose(other, shape, atol=1e-9)
+    gap = np.linalg.norm(pose.shape_of_face(FRONTAL) - pose.shape_of_face(PROFILE))
+    assert 0.3 < gap < 3
+    # By hand: 20 from the eyes to the mouth, the nose 12 below the eyes.
+    np.testing.assert_allclose(pose.shape_of_face(FRONTAL)[:2], [0, 0.6], atol=1e-9)
+    flat = head(**dict.fromkeys(KEYPOINTS, [1, 1]))
+    assert (pose.shape_of_face(flat) > 100).all()
 
 
 def test_a_head_that_is_turned_less_stays():

@@ -63,6 +63,24 @@ def pictures(path):
     return [(frame.pts, frame.pixels.tobytes()) for frame in video.read(path)]
 
 
+def test_after_an_interruption_everybody_keeps_the_donor(tmp_path, clip, tiny_painter):
+    whole, target = tmp_path / "whole.mkv", tmp_path / "out.mkv"
+    expected, _ = run(clip, whole, tiny_painter)
+    interrupt(clip, target, tiny_painter)
+    report, _ = run(clip, target, tiny_painter, first=16)
+    assert pictures(target) == pictures(whole)
+    assert report["tracks"] == expected["tracks"]
+    assert report["tracks"][0]["donor"].startswith("drawn/")
+
+
+def test_another_bank_does_not_go_on_with_it(tmp_path, clip, tiny_painter):
+    interrupt(clip, tmp_path / "out.mp4", tiny_painter)
+    cast = tiny_painter.cast
+    other = cast._replace(bank=cast.bank._replace(sha256="2" * 64))
+    with pytest.raises(MediaError, match="finish it with the same command"):
+        run(clip, tmp_path / "out.mp4", tiny_painter._replace(cast=other))
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "gif"])
 def test_an_interrupted_run_goes_on_to_the_same_pictures(
     tmp_path, clip, tiny_weights, suffix

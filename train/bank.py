@@ -18,7 +18,7 @@ from PIL import Image
 from jaxanon import detect, pose, seek, weights
 from jaxanon.donors import bank as banks
 from jaxanon.errors import ConfigError, JaxanonError
-from jaxanon.metrics import embedding
+from jaxanon.metrics import embedding, tone
 from jaxanon.types import Detections
 
 LICENCES = {"faker": "CC0-1.0", "sfhq_t2i": "MIT"}
@@ -54,14 +54,14 @@ def measure(picture: np.ndarray, keypoints: np.ndarray) -> dict[str, float]:
         deviations; ``clipped``: share of the face that is black or white;
         ``sharpness``: standard deviation of the Laplacian; ``turn``, ``mouth``.
     """
-    lab = to_lab(picture / 255)
+    lab = tone.to_lab(picture / 255)
     eyes = keypoints[[pose.LEFT_EYE, pose.RIGHT_EYE]]
     mouth = keypoints[[pose.LEFT_MOUTH, pose.RIGHT_MOUTH]]
     middle, down = eyes.mean(0), mouth.mean(0) - eyes.mean(0)
     spots = [*(0.45 * eyes + 0.55 * mouth), middle - 0.35 * down]
     patches = [_patch(lab, spot, 6) for spot in spots]
-    lightness, green_red, blue_yellow = np.median(np.concatenate(patches), 0)
-    tone = np.rad2deg(np.arctan2(lightness - 50, max(blue_yellow, 1e-3)))
+    skin = np.median(np.concatenate(patches), 0)
+    _, green_red, blue_yellow = skin
     hue = np.rad2deg(np.arctan2(blue_yellow, green_red))
     chroma = np.hypot(green_red, blue_yellow)
     left, right = (float(np.median(patch[:, 0])) for patch in patches[:2])
@@ -70,7 +70,7 @@ def measure(picture: np.ndarray, keypoints: np.ndarray) -> dict[str, float]:
     laplacian = np.diff(grey, 2, 0)[:, 1:-1] + np.diff(grey, 2, 1)[1:-1]
     shape = pose.shape_of_face(keypoints)
     return {
-        "tone": float(tone),
+        "tone": tone.typology_angle(skin),
         "cast": float(abs(hue - 52) + max(chroma - 38, 0) + max(12 - chroma, 0)),
         "uneven": abs(left - right),
         "clipped": float((inner < 6).mean() + (inner > 97).mean()),
@@ -78,22 +78,6 @@ def measure(picture: np.ndarray, keypoints: np.ndarray) -> dict[str, float]:
         "turn": float(shape[0]),
         "mouth": float(shape[9] / 1.5),
     }
-
-
-def to_lab(rgb: np.ndarray) -> np.ndarray:
-    """Converts sRGB in [0, 1] to CIE L*a*b* under D65."""
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    matrix = np.array(
-        [
-            [0.4124, 0.3576, 0.1805],
-            [0.2126, 0.7152, 0.0722],
-            [0.0193, 0.1192, 0.9505],
-        ]
-    )
-    xyz = linear @ matrix.T / np.array([0.9505, 1.0, 1.089])
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    x, y, z = np.moveaxis(f, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
 
 def is_usable(measures: dict[str, float]) -> bool:
@@ -121,8 +105,8 @@ def choose_balanced(
     rows = []
     for candidate in candidates:
         shape = pose.shape_of_face(candidate.keypoints)
-        tone = np.clip(candidate.measures["tone"], -60, 60) / 60
-        rows.append([*shape, 1.2 * tone])
+        angle = np.clip(candidate.measures["tone"], -60, 60) / 60
+        rows.append([*shape, 1.2 * angle])
     features = np.array(rows)
     chosen = list(first)[:count] or [0]
     distance = np.full(len(features), np.inf)

@@ -31,6 +31,8 @@ class Dataset(NamedTuple):
     """How many faces are under which licence."""
     people: Sequence[str] = ()
     """Who it is, where that is known."""
+    sources: Sequence[str] = ()
+    """Under which licence each is, of faces in memory; packs name their source so."""
 
 
 def open_dataset(config: DataConfig, split: str, resolution: int) -> Dataset:
@@ -145,6 +147,7 @@ def _in_memory(face_set: FaceSet) -> Dataset:
         lambda index: faces.take(resident, np.asarray(index)),
         dict(Counter(licences)),
         face_set.people,
+        licences,
     )
 
 

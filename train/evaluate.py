@@ -1,7 +1,8 @@
 """Measures a generator on held-out faces: ``python -m train.evaluate``.
 
 Every number has the same number of real faces, or a floor, beside it. The distances on
-an embedding network are ``fd_face`` and ``kd_face``; they are not FID.
+an embedding network are ``fd_face`` and ``kd_face``; they are not FID. Groups overlap;
+those of few faces say little.
 """
 
 import argparse
@@ -14,12 +15,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxanon import detect, weights
+from jaxanon import detect, models, paint, pose, weights
+from jaxanon.donors import bank as banks
+from jaxanon.donors import choose
 from jaxanon.errors import ConfigError, JaxanonError
 from jaxanon.metrics import embedding, keypoints, reidentification, report, seam
+from jaxanon.objectives import networks
 from jaxanon.types import KEYPOINTS, Crops, Detections
-from train import augment, data, export, fdf, latent, log, validate
+from jaxanon.weights import Weights
+from train import augment, data, export, fdf, judge, latent, log, validate
 from train.config import DataConfig, TrainConfig, draws_posterior
+
+LIPS = [pose.UPPER_LIP, pose.LOWER_LIP]
+NOT_LIPS = [index for index in range(len(KEYPOINTS)) if index not in LIPS]
+
+MEDIANS = ("keypoint", "lips", "tone", "sharpness", "identity_cosine")
+"""Names of measures whose outliers are errors of the instrument begin so."""
+
+FEWEST = 20
+"""Faces that the realism probe needs."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +52,27 @@ def main(argv: list[str] | None = None) -> int:
         default=augment.MASK_SCALE,
         help="size of the hidden region over the face's box; default: as in use",
     )
-    parser.add_argument("--latents", type=int, default=2, help="z per face")
+    parser.add_argument("--latents", type=int, default=2, help="z or donors per face")
+    parser.add_argument(
+        "--donors",
+        type=Path,
+        default=banks.DEFAULT,
+        help="bank of a painter of donors; default: the shipped one",
+    )
+    parser.add_argument(
+        "--match-border",
+        action="store_true",
+        help="shift colours to meet the surroundings, as in use",
+    )
+    parser.add_argument(
+        "--features",
+        default="train.efficientnet.features",
+        metavar="NAME",
+        help="of the realism probe: the dotted name of a function from images to maps",
+    )
+    parser.add_argument(
+        "--keypointer", default="keypointer", help="weights; measures lips"
+    )
     parser.add_argument(
         "--embedding", default="", help="ONNX file of a face recogniser"
     )
@@ -92,15 +126,34 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     crops = validate.make_validation(run, dataset, arguments.mask_scale).crops
     chosen = validate.spread(dataset.size, arguments.faces)
-    facts = read_facts(source.validation or source.path, generator.resolution, chosen)
-    painted = [
-        validate.paint_faces(generator, params, crops, seed)
-        for seed in range(arguments.latents)
-    ]
+    facts: list[dict[str, Any]] = read_facts(
+        source.validation or source.path, generator.resolution, chosen
+    )
+    if dataset.sources:
+        people = dataset.people or [""] * dataset.size
+        facts = [
+            {"source": dataset.sources[int(i)], "identity": people[int(i)]}
+            for i in chosen
+        ]
+    values: dict[str, Any] = {"weights": name, "faces": len(crops.mask)}
+    border = arguments.match_border
+    if models.latent_kind(generator) == "donor":
+        cast = choose.make_cast(banks.load(arguments.donors))
+        values |= {"donors": cast.bank.sha256, "matcher": cast.matcher is not None}
+        painted = [
+            validate.paint_picks(
+                generator, params, crops, cast, picks, match_border=border
+            )
+            for picks in validate.pick_donors(crops, cast, arguments.latents)
+        ]
+    else:
+        painted = [
+            validate.paint_faces(generator, params, crops, seed, match_border=border)
+            for seed in range(arguments.latents)
+        ]
     if arguments.sheet:
         log.draw_sheet(crops.mask, painted).save(arguments.sheet, quality=90)
-    values = measure(crops, painted, facts, arguments)
-    return {"weights": name, "faces": len(crops.mask)} | values
+    return values | measure(crops, painted, facts, arguments)
 
 
 def read_facts(path: str, resolution: int, chosen: np.ndarray) -> list[dict[str, Any]]:
@@ -123,9 +176,12 @@ def measure(
     """Measures painted crops against real ones, of all faces and by their source."""
     real, made = log.to_uint8(crops.image), [log.to_uint8(images) for images in painted]
     mask = np.asarray(crops.mask)
+    people, sources = name_people(facts), name_sources(facts)
     detector = detect.make(arguments.detector)
+    keypointer = weights.load(arguments.keypointer)
     truth, *found = (
-        _detect(detector, images, mask, arguments.score) for images in (real, *made)
+        _detect(detector, keypointer, images, mask, arguments.score)
+        for images in (real, *made)
     )
     visible = np.asarray(crops.visible)[..., None] > 0
     wanted = np.where(visible, np.asarray(crops.keypoints) * real.shape[1], np.nan)
@@ -135,28 +191,44 @@ def measure(
         "seam_error_floor": [seam.measure(np.asarray(crops.image), mask).error],
         "detected": [np.isfinite(points).any((1, 2)) for points in found],
         "detected_floor": [np.isfinite(truth).any((1, 2))],
-        "keypoint_error": [
-            keypoints.errors(points, wanted, widths=widths) for points in found
-        ],
-        "keypoint_error_floor": [keypoints.errors(truth, wanted, widths=widths)],
     }
+    for name, which in (("keypoint", NOT_LIPS), ("lips", LIPS)):
+        error, *errors = (
+            keypoints.errors(p[:, which], wanted[:, which], widths=widths)
+            for p in (truth, *found)
+        )
+        rows |= {f"{name}_error": errors, f"{name}_error_floor": [error]}
+    asked = judge.known_points(crops)
+    inner, around = judge.draw_inner(crops, asked), mask[..., 0] <= 0.5
+    strangers = judge.find_strangers(people, sources)
+    rows |= judge.measure_skin(real, made, inner, strangers)
+    rows |= judge.measure_sharpness(real, made, inner, around)
     values: dict[str, Any] = {}
     if arguments.embedding:
-        people = name_people(facts)
         points = [np.where(np.isfinite(p), p, wanted) for p in (truth, *found)]
-        values, scores, originals = _embed(
+        values, scores, between, originals = _embed(
             arguments.embedding, real, made, points, people
         )
+        rows["identity_cosine"] = [between]
         rows["reidentified"] = [
             np.where(np.isfinite(s), s >= values["threshold"], np.nan) for s in scores
         ]
         rows["reidentified_floor"] = [
             reidentification.stranger_rates(
-                originals, people, name_sources(facts), at=values["threshold"]
+                originals, people, sources, at=values["threshold"]
             )
         ]
     tables = {name: np.stack(list(row)) for name, row in rows.items()}
-    values |= summarize(tables) | {"by_source": by_source(tables, facts)}
+    groups = judge.group_faces(real, asked, inner, around)
+    collections = {name: sources == name for name in sorted(set(sources) - {""})}
+    realism = {}
+    if len(real) >= FEWEST:
+        realism = judge.measure_realism(
+            networks.find(arguments.features), real, made, asked, groups | collections
+        )
+    values |= summarize(tables) | realism.get("", {})
+    values["by_group"] = by_group(tables, groups, realism)
+    values["by_source"] = by_group(tables, collections, realism)
     return _round(values)
 
 
@@ -176,32 +248,39 @@ def name_sources(facts: list[dict[str, Any]]) -> np.ndarray:
 
 
 def summarize(tables: dict[str, np.ndarray]) -> dict[str, float]:
-    """Takes the median of keypoint errors and the mean of all else, where known."""
+    """Takes the median of what is in MEDIANS and the mean of all else, where known."""
     values = {}
     for name, table in tables.items():
         known = np.asarray(table, np.float64)[np.isfinite(table)]
         if len(known):
-            middle = np.median if name.startswith("keypoint") else np.mean
+            middle = np.median if name.startswith(MEDIANS) else np.mean
             values[name] = float(middle(known))
     return values
 
 
-def by_source(
-    tables: dict[str, np.ndarray], facts: list[dict[str, Any]]
+def by_group(
+    tables: dict[str, np.ndarray],
+    groups: dict[str, np.ndarray],
+    more: dict[str, dict[str, float]],
 ) -> dict[str, dict[str, float]]:
-    """Summarises the faces of each source by themselves."""
-    sources = name_sources(facts)
+    """Summarises the faces of each group by themselves.
+
+    Args:
+        tables: One number per latent and face.
+        groups: ``[n]`` bool; those of nobody are left out.
+        more: What else is known of a group.
+    """
     result = {}
-    for source in sorted(set(sources) - {""}):
-        its = sources == source
-        part = summarize({name: table[:, its] for name, table in tables.items()})
-        result[source] = {"faces": int(its.sum())} | part
+    for name, its in groups.items():
+        if its.any():
+            part = summarize({name: table[:, its] for name, table in tables.items()})
+            result[name] = {"faces": int(its.sum())} | part | more.get(name, {})
     return result
 
 
 def _embed(
     path: str, real: np.ndarray, made: list[np.ndarray], points, people: np.ndarray
-) -> tuple[dict[str, Any], list[np.ndarray], np.ndarray]:
+) -> tuple[dict[str, Any], list[np.ndarray], np.ndarray, np.ndarray]:
     """Compares identities and distributions on the features of a face recogniser.
 
     Args:
@@ -213,8 +292,8 @@ def _embed(
         people: Who the originals are.
 
     Returns:
-        Numbers for the report; for each latent the cosines to the originals; and the
-        embeddings of the originals.
+        Numbers for the report; for each latent the cosines to the originals; those
+        between the latents; and the embeddings of the originals.
     """
     embed = embedding.load(path)
     originals, *faces = (
@@ -226,14 +305,20 @@ def _embed(
     rng = np.random.default_rng(0)
     values |= report.distribution(rng, real=originals, painted=faces[0])
     scores = [reidentification.cosine(face, originals) for face in faces]
-    return values, scores, originals
+    return values, scores, reidentification.diversity(stacked), originals
 
 
-def _detect(detector, images, mask, score: float) -> np.ndarray:
-    """Returns the keypoints of the face in each mask, NaN where none is found."""
+def _detect(
+    detector: detect.Detector, keypointer: Weights, images, mask, score: float
+) -> np.ndarray:
+    """Returns the keypoints of the face in each mask, NaN where none is found.
+
+    Lips are the keypoint network's, where it knows them.
+    """
     points = np.full((len(images), len(KEYPOINTS), 2), np.nan)
     for index, image in enumerate(images):
-        found: Detections = detector([np.ascontiguousarray(image)])[0]
+        image = np.ascontiguousarray(image)
+        found: Detections = detector([image])[0]
         for number in np.argsort(-found.scores):
             if found.scores[number] < score:
                 break
@@ -241,6 +326,10 @@ def _detect(detector, images, mask, score: float) -> np.ndarray:
             inside = 0 <= x < image.shape[1] and 0 <= y < image.shape[0]
             if inside and mask[index, int(y), int(x), 0] > 0.5:
                 points[index] = found.keypoints[number]
+                if keypointer.config.keypoints == len(KEYPOINTS):
+                    box = found.boxes[number]
+                    predicted, _, _ = paint.predict_keypoints(image, box, keypointer)
+                    points[index, LIPS] = predicted[LIPS]
                 break
     return points
 

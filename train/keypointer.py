@@ -291,10 +291,11 @@ def loss(params, key: jax.Array, crops: Crops, others, config) -> Float[Array, "
     # Far outside the crop there is nothing to learn from.
     is_near = ((keypoints > -0.05) & (keypoints < 1.05)).all(-1)
     weight = (0.1 + crops.scores) * is_near * (0.3 + 0.7 * visible)
-    distance = jnp.sum(jnp.sqrt(squares + 1e-6) * weight) / jnp.sum(weight)
+    distance = jnp.sum(jnp.sqrt(squares + 1e-6) * weight)
+    distance = distance / jnp.maximum(jnp.sum(weight), 1e-6)
     is_known = (crops.keypoints > UNKNOWN / 2).all(-1)
     entropy = optax.sigmoid_binary_cross_entropy(logits, visible)
-    visibility = jnp.sum(entropy * is_known) / jnp.sum(is_known)
+    visibility = jnp.sum(entropy * is_known) / jnp.maximum(jnp.sum(is_known), 1)
     # What is wholly covered is neither.
     is_asked = (crops.faces == 0) | (share > 1 - COVERED)
     verdict = optax.sigmoid_binary_cross_entropy(face, crops.faces)

@@ -3,6 +3,7 @@
 Of a batch, each inner face belongs to its own surroundings and to no others (InfoNCE).
 A batch is of one collection and of heads that are held alike, so that neither tells
 which belong together; nor do sharpness, exposure and pixels at the mask's border.
+With labels of sex and age group (`train.people`) faces of the same are half right.
 """
 
 import argparse
@@ -57,6 +58,9 @@ ALIKE = 4
 MASKED = 1.7
 """Area of an ordinary mask in areas of the face's box."""
 
+KIN = 0.6
+"""How much of what is right is any face of the same sex and age group."""
+
 CANDIDATES = 100
 
 
@@ -67,6 +71,8 @@ class Pairs(NamedTuple):
     """Crops of the matcher's resolution."""
     inner: Any
     """uint8 [n s s 4], see ``matcher.cut_inner``."""
+    labels: Any = None
+    """[n 4], probability of a man and of each age group; None = unknown."""
 
 
 def prepare(faces: Faces, size: int, *, batch_size: int = 64) -> Pairs:
@@ -105,7 +111,8 @@ def prepare(faces: Faces, size: int, *, batch_size: int = 64) -> Pairs:
 
 def take(pairs: Pairs, index) -> Pairs:
     """Selects by index."""
-    return Pairs(packs.take(pairs.faces, index), pairs.inner[index])
+    labels = None if pairs.labels is None else pairs.labels[index]
+    return Pairs(packs.take(pairs.faces, index), pairs.inner[index], labels)
 
 
 def draw_condition(keys: PRNGKeyArray, faces: Faces, config, size: int) -> Condition:
@@ -168,9 +175,19 @@ def loss(
     inner = draw_inner(keys, pairs.inner)
     inner = matcher.embed_inner(config, state["params"], inner)
     logits = jnp.exp(jnp.minimum(state["sharpness"], 4.0)) * (around @ inner.T)
-    right = jnp.arange(len(logits))
-    entropy = optax.softmax_cross_entropy_with_integer_labels
+    right = jnp.eye(len(logits))
+    if pairs.labels is not None:
+        alike = share_alike(pairs.labels)
+        right = (1 - KIN) * right + KIN * alike / alike.sum(1, keepdims=True)
+    entropy = optax.softmax_cross_entropy
     return jnp.mean(entropy(logits, right) + entropy(logits.T, right)) / 2
+
+
+def share_alike(labels: Float[Array, "b 4"]) -> Float[Array, "b b"]:
+    """Returns the probability that two faces are of one sex and one age group."""
+    man, groups = labels[:, :1], labels[:, 1:]
+    sex = man @ man.T + (1 - man) @ (1 - man).T
+    return sex * (groups @ groups.T)
 
 
 class Batches:
@@ -237,6 +254,7 @@ def train(
     rate: float = 1.5e-3,
     seed: int = 0,
     init: Any = None,
+    labels: Float[np.ndarray, "n 4"] | None = None,
 ) -> tuple[Any, float, int]:
     """Trains until the steps are done or the time is up.
 
@@ -252,6 +270,7 @@ def train(
         rate: Highest learning rate.
         seed: Of all that is drawn.
         init: Parameters to go on from.
+        labels: See ``Pairs``.
 
     Returns:
         Parameters (a moving average), what scores are multiplied by, images seen.
@@ -262,7 +281,7 @@ def train(
     optimizer = optax.adam(1.0, b2=0.99)
     moments = optimizer.init(state)
     batches = Batches(face_set.faces, face_set.licences)
-    pairs = prepare(face_set.faces, config.resolution)
+    pairs = prepare(face_set.faces, config.resolution)._replace(labels=labels)
 
     @jax.jit
     def update(state, ema, moments, key, pairs, rate, step):
@@ -346,6 +365,12 @@ def evaluate(
     return report
 
 
+def read_people(file: Path) -> Float[np.ndarray, "n 4"]:
+    """Reads what ``train.people`` wrote."""
+    with np.load(file) as guessed:
+        return np.concatenate([guessed["man"][:, None], guessed["groups"]], 1)
+
+
 def main() -> None:
     """Trains, measures and writes the weights."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
@@ -357,6 +382,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--init", type=Path, help="weights to go on from")
+    parser.add_argument("--people", type=Path, help="labels by train.people")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -372,6 +398,7 @@ def main() -> None:
         seconds=60 * args.minutes,
         steps=args.steps,
         init=before.params if before else None,
+        labels=read_people(args.people) if args.people else None,
         **settings,
     )
     held_out = packs.load(args.validation)

@@ -5,13 +5,16 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxanon import align, blend, models
+from jaxanon import paint as steps
+from jaxanon.donors import choose
 from jaxanon.types import Crops, Donor
 from train import augment, donors, log
 from train.config import TrainConfig, draws_posterior, paints_donors
@@ -65,9 +68,11 @@ def spread(size: int, count: int) -> np.ndarray:
     return np.linspace(0, size - 1, min(count, size)).astype(int)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _paint(config, params, crops, z):
-    faces = models.generate(config, params, align.condition(crops), z)
+@functools.partial(jax.jit, static_argnums=0, static_argnames="match_border")
+def _paint(config, params, crops, latent, *, match_border=False):
+    faces = models.generate(config, params, align.condition(crops), latent)
+    if match_border:
+        faces = blend.match_border(faces, crops)
     return blend.inpaint(faces, crops)
 
 
@@ -88,20 +93,71 @@ def paint(validation: Validation, state: TrainState, seed: int) -> np.ndarray:
     if validation.donors is not None:
         others = validation.near[: len(crops.mask), seed]
         drawn = jax.tree.map(lambda x: x[others], validation.donors)
-        return _in_batches(
+        return in_batches(
             functools.partial(_paint, config.generator, params), crops, drawn
         )
     if not draws_posterior(config):
         return paint_faces(config.generator, params, crops, seed)
     z = np.roll(_encode_means(validation, state), seed + 1, axis=0)
-    return _in_batches(functools.partial(_paint, config.generator, params), crops, z)
+    return in_batches(functools.partial(_paint, config.generator, params), crops, z)
 
 
-def paint_faces(config, params, crops: Crops, seed: int) -> np.ndarray:
+def paint_faces(
+    config, params, crops: Crops, seed: int, *, match_border: bool = False
+) -> np.ndarray:
     """Paints crops with random z."""
     shape = models.latent_shape(config)
     z = jax.random.normal(jax.random.key(seed), (len(crops.mask), *shape))
-    return _in_batches(functools.partial(_paint, config, params), crops, z)
+    see = functools.partial(_paint, config, params, match_border=match_border)
+    return in_batches(see, crops, z)
+
+
+def pick_donors(crops: Crops, cast: choose.Cast, count: int) -> list[list[choose.Pick]]:
+    """Chooses donors for crops as in use: by pose, fit and a key of each crop's.
+
+    Args:
+        crops: With the keypoints that are asked for.
+        cast: Whom to choose from; its matcher, if any, sees the erased crops.
+        count: Different donors for each crop, as if their faces were in one picture.
+
+    Returns:
+        For each number a pick for each crop.
+    """
+    picks: list[list[choose.Pick]] = [[] for _ in range(count)]
+    seen = np.asarray(crops.visible)[..., None] > 0
+    keypoints = np.where(seen, np.asarray(crops.keypoints, np.float64), np.nan)
+    for index, points in enumerate(keypoints):
+        fit = None
+        if cast.matcher is not None:
+            one = jax.tree.map(lambda x, i=index: jnp.asarray(x[i : i + 1]), crops)
+            fit = functools.partial(steps.fit, cast.matcher, align.condition(one))
+        key, taken = jax.random.fold_in(jax.random.key(0), index), set()
+        for number in range(count):
+            key_pick = jax.random.fold_in(key, number)
+            pick = choose.choose(key_pick, cast, points, fit=fit, taken=taken)
+            taken.add(pick.index)
+            picks[number].append(pick)
+    return picks
+
+
+def paint_picks(
+    config: Any,
+    params: Any,
+    crops: Crops,
+    cast: choose.Cast,
+    picks: Sequence[choose.Pick],
+    *,
+    match_border: bool = False,
+) -> np.ndarray:
+    """Paints crops from the donors that were picked; see ``pick_donors``."""
+
+    def see(crops: Crops, index: Any) -> Any:
+        # Pictures of donors are large: those of one batch at a time.
+        read = [choose.read(cast, picks[i]) for i in np.asarray(index).tolist()]
+        drawn = jax.tree.map(lambda *leaves: np.stack(leaves), *read)
+        return _paint(config, params, crops, drawn, match_border=match_border)
+
+    return in_batches(see, crops, np.arange(len(picks)))
 
 
 def reconstruct(validation: Validation, state: TrainState) -> np.ndarray:
@@ -110,13 +166,13 @@ def reconstruct(validation: Validation, state: TrainState) -> np.ndarray:
     params = jax.device_get(state.generator_ema)
     own = validation.donors
     z = _encode_means(validation, state) if own is None else own
-    return _in_batches(functools.partial(_paint, config.generator, params), crops, z)
+    return in_batches(functools.partial(_paint, config.generator, params), crops, z)
 
 
 def _encode_means(validation: Validation, state: TrainState) -> np.ndarray:
     encoder = jax.device_get(state.generator["encoder"])
     see = functools.partial(encode, validation.config.encoder, encoder)
-    return _in_batches(see, validation.crops)[:, 0]
+    return in_batches(see, validation.crops)[:, 0]
 
 
 def draw_grid(validation: Validation, state: TrainState) -> np.ndarray:
@@ -154,7 +210,7 @@ def evaluate(validation: Validation, state: TrainState) -> dict[str, float]:
     }
 
 
-def _in_batches(function, *trees) -> np.ndarray:
+def in_batches(function: Any, *trees: Any) -> np.ndarray:
     """Maps in batches of one size, so that one compilation does."""
     count = len(jax.tree.leaves(trees)[0])
     size = min(BATCH, count)

@@ -45,7 +45,7 @@ def complete(found: Detections) -> Detections:
     """Fills in that no face was looked at a second time, where nothing is said."""
     if found.faces is not None:
         return found
-    return found._replace(faces=np.ones(len(found.scores), np.float32))
+    return found._replace(faces=np.ones(np.shape(found.scores), np.float32))
 
 
 def validate(

@@ -27,7 +27,8 @@ def test_frames_seen_together_are_found_as_one_by_one(monkeypatch):
     alone = [detect([frame])[0] for frame in frames]
     assert min(len(found.scores) for found in alone) > 0
     for a, b in zip(detect(frames), alone, strict=True):
-        for together, one in zip(a, b, strict=True):
+        assert a.faces is b.faces is None
+        for together, one in zip(a[:3], b[:3], strict=True):
             np.testing.assert_allclose(together, one, atol=1e-2)
 
 

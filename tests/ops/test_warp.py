@@ -14,28 +14,31 @@ def points(n=7, *, batch=2, seed=0):
     return jnp.float32(np.random.default_rng(seed).uniform(size=(batch, n, 2)))
 
 
+fit_thin_plate = jax.jit(warp.fit_thin_plate, static_argnames="stiffness")
+apply_thin_plate = jax.jit(warp.apply_thin_plate)
+fit_similarity = jax.jit(warp.fit_similarity)
+
+
 def bend(source, target, at):
     return warp.apply_thin_plate(warp.fit_thin_plate(source, target), at)
 
 
 def test_thin_plate_takes_its_points_where_they_should_go():
     source, target = points(), points(seed=1)
-    plate = warp.fit_thin_plate(source, target, stiffness=0.0)
+    plate = fit_thin_plate(source, target, stiffness=0.0)
     # The system is solved with 1e-6 on its diagonal, in float32.
-    np.testing.assert_allclose(
-        warp.apply_thin_plate(plate, source), target, atol=1e-3
-    )
+    np.testing.assert_allclose(apply_thin_plate(plate, source), target, atol=1e-3)
 
 
 @pytest.mark.parametrize("stiffness", [0.0, 2e-3, 1.0])
 def test_thin_plate_makes_an_affine_map_of_affine_points(stiffness):
     source, elsewhere = points(batch=1), 3 * points(20, batch=1, seed=2) - 1
     target = affine.apply(MAP, source)
-    plate = warp.fit_thin_plate(source, target, stiffness=stiffness)
+    plate = fit_thin_plate(source, target, stiffness=stiffness)
     # Solved with 1e-6 on the diagonal, in float32.
     np.testing.assert_allclose(plate.bends, 0, atol=1e-3)
     np.testing.assert_allclose(
-        warp.apply_thin_plate(plate, elsewhere),
+        apply_thin_plate(plate, elsewhere),
         affine.apply(MAP, elsewhere),
         atol=2e-3,
     )
@@ -44,7 +47,7 @@ def test_thin_plate_makes_an_affine_map_of_affine_points(stiffness):
 def test_a_stiffer_plate_bends_less():
     source, target = points(), points(seed=1)
     bends = [
-        np.abs(warp.fit_thin_plate(source, target, stiffness=s).bends).mean()
+        np.abs(fit_thin_plate(source, target, stiffness=s).bends).mean()
         for s in (0.0, 0.1, 10.0)
     ]
     assert bends[0] > bends[1] > bends[2]
@@ -63,21 +66,21 @@ def test_similarity_is_found_again(degrees, scale):
     expected = np.array([[turn.real, -turn.imag, 5], [turn.imag, turn.real, -2]])
     source, weight = points(batch=1), points(7, batch=1, seed=3)[..., 0]
     target = affine.apply(jnp.float32(expected)[None], source)
-    (found,) = warp.fit_similarity(source, target, weight)
+    (found,) = fit_similarity(source, target, weight)
     np.testing.assert_allclose(found, expected, atol=1e-4 * max(scale, 1))
 
 
 def test_similarity_listens_to_the_points_that_weigh():
     source, target = points(batch=1), points(batch=1, seed=1)
     weight = jnp.float32([[0, 3, 0, 0, 3, 0, 0]])
-    moved = affine.apply(warp.fit_similarity(source, target, weight), source)
+    moved = affine.apply(fit_similarity(source, target, weight), source)
     # Two points determine a similarity.
     np.testing.assert_allclose(moved[:, [1, 4]], target[:, [1, 4]], atol=1e-5)
 
 
 def test_similarity_is_the_least_of_squares():
     source, target, weight = points(), points(seed=1), points(seed=3)[..., 0]
-    best = warp.fit_similarity(source, target, weight)
+    best = fit_similarity(source, target, weight)
 
     def error(transform):
         squares = jnp.square(affine.apply(transform, source) - target).sum(-1)

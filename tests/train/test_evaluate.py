@@ -18,22 +18,30 @@ def test_people_are_named_by_source_and_identity_and_else_apart():
     assert list(evaluate.name_people(facts)) == [0, 1, 0, 2, 3, 4]
 
 
-def test_sources_are_summarised_by_themselves_over_all_latents():
+def test_groups_are_summarised_by_themselves_over_all_latents():
     nan = np.nan
     tables = {
         "detected": np.array([[True, False, True], [True, True, False]]),
         "keypoint_error": np.array([[[1.0], [9.0], [nan]], [[2.0], [9.0], [nan]]]),
     }
-    facts = [{"source": "a"}, {"source": "b"}, {"source": "b"}]
+    groups = {
+        "a": np.array([True, False, False]),
+        "b": np.array([False, True, True]),
+        "nobody": np.zeros(3, bool),
+    }
     assert evaluate.summarize(tables) == {
         "detected": pytest.approx(4 / 6),
         "keypoint_error": 5.5,
     }
-    assert evaluate.by_source(tables, facts) == {
+    assert evaluate.by_group(tables, groups, {"b": {"realism_auc": 0.7}}) == {
         "a": {"faces": 1, "detected": 1.0, "keypoint_error": 1.5},
-        "b": {"faces": 2, "detected": 0.5, "keypoint_error": 9.0},
+        "b": {
+            "faces": 2,
+            "detected": 0.5,
+            "keypoint_error": 9.0,
+            "realism_auc": 0.7,
+        },
     }
-    assert evaluate.by_source(tables, [{}, {}, {}]) == {}
 
 
 def test_facts_of_the_chosen_faces_are_read(tmp_path):
