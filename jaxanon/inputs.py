@@ -2,7 +2,6 @@
 
 import glob
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +57,8 @@ def plan(
     the folder `out`, folders with their tree. `out` itself is never read as input.
 
     Raises:
-        ConfigError: An input names nothing, or `out` is a file where a folder is due.
+        ConfigError: An input names nothing, `out` is a file where a folder is due, or
+            an output is an input or that of two inputs.
     """
     out_path = None if out is None else Path(out)
     found = _once(each for text in inputs for each in _find(text, out_path))
@@ -229,9 +229,13 @@ def _with_writable_name(job: Job) -> Job:
 
 
 def _checked(planned: Plan, overwrite: bool) -> Plan:
-    """Refuses what would overwrite an input, another result or, unasked, any file."""
+    """Refuses what would overwrite an input, another result or, unasked, any file.
+
+    Raises:
+        ConfigError: An output is an input, or that of two inputs.
+    """
     planned = planned._replace(jobs=[_with_writable_name(job) for job in planned.jobs])
-    targets = Counter(os.path.realpath(str(job.target)) for job in planned.jobs)
+    firsts: dict[str, Path] = {}
     seen = (*planned.jobs, *planned.skipped, *planned.failed)
     sources = {os.path.realpath(each.source) for each in seen}
     jobs, failed = [], list(planned.failed)
@@ -241,18 +245,22 @@ def _checked(planned: Plan, overwrite: bool) -> Plan:
         is_itself = place == os.path.realpath(job.source) or (
             job.target.exists() and job.target.samefile(job.source)
         )
-        if targets[place] > 1:
-            reason = f"another input has the same output {job.target}."
-        elif is_itself and not overwrite:
-            reason = "output would overwrite the input; --overwrite allows it."
-        elif place in sources and not is_itself:
-            reason = f"output {job.target} is another input."
-        elif why := reason_not_to_write(job.target, overwrite=overwrite):
-            reason = f"output {why}"
+        first = firsts.setdefault(place, job.source)
+        if first is not job.source:
+            raise ConfigError(
+                f"{first} and {job.source} have the same output {job.target}."
+            )
+        if is_itself and not overwrite:
+            raise ConfigError(
+                f"{job.source}: output would overwrite the input; --overwrite allows "
+                "it."
+            )
+        if place in sources and not is_itself:
+            raise ConfigError(f"{job.source}: output {job.target} is another input.")
+        if why := reason_not_to_write(job.target, overwrite=overwrite):
+            failed.append(Problem(job.source, f"output {why}"))
         else:
             jobs.append(job)
-            continue
-        failed.append(Problem(job.source, reason))
     return Plan(jobs, planned.skipped, failed)
 
 

@@ -168,7 +168,7 @@ def test_existing_output_is_left_alone_unless_asked(tmp_path, capsys):
     before = target.read_bytes()
     assert run("anonymize", source, "-o", target) == 1
     assert target.read_bytes() == before
-    assert run("anonymize", source, "-o", source) == 1
+    assert run("anonymize", source, "-o", source) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert run("anonymize", source, "-o", source, "--overwrite") == 0
     assert (read(source)[8:16, 13:24] == 0).all()

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxanon import cli, inputs
+from jaxanon import cli
 
 NAMES = ["a.png", "b.png", "out", "out/a.png", "out/b.png", "out/a.png/m", "link.png"]
 
@@ -50,9 +50,12 @@ def test_output_that_exists_is_a_usage_error(tmp_path, capsys, command):
     assert cli.main(words) == 2
 
 
-def test_avi_and_mp4_of_one_name_are_both_refused(tmp_path):
+def test_two_outputs_of_one_name_are_a_usage_error(tmp_path, capsys):
     (tmp_path / "a.avi").write_bytes(b"RIFF....AVI ")
     (tmp_path / "a.mp4").write_bytes(b"....ftypisom")
-    planned = inputs.plan([str(tmp_path)], str(tmp_path / "out"))
-    assert not planned.jobs
-    assert len(planned.failed) == 2
+    words = ["anonymize", str(tmp_path), "-o", str(tmp_path / "out"), "--overwrite"]
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "a.avi") in said
+    assert str(tmp_path / "a.mp4") in said
+    assert not (tmp_path / "out").exists()

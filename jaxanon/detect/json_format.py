@@ -1,11 +1,12 @@
 """Detections as a JSON file that people can read, edit and give back.
 
 ``{"version": 1, "files": {"<path as given>": {"width": W, "height": H, "faces": [
-{"box": [x0, y0, x1, y1], "score": s, "keypoints": {"nose": [x, y] or null, ...}}]}}}``
+{"box": [x0, y0, x1, y1], "score": s, "face": p, "keypoints": {"nose": [x, y] or null,
+...}}]}}}``
 in pixels of the upright picture, boxes half-open. A video has ``"frames": [{"time": s,
 "faces": [...]}]`` in place of ``faces``. A face needs its box
-only: its score is 1 and its keypoints are unseen where they are left out. Numbers come
-back to the bit.
+only: where they are left out, its score is 1, ``face``, the probability that it is one
+by a second look, too, and its keypoints are unseen. Numbers come back to the bit.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxanon.detect.base import make_detections
+from jaxanon.detect.base import complete, make_detections
 from jaxanon.errors import MediaError
 from jaxanon.ops import boxes
 from jaxanon.types import KEYPOINTS, Detections
@@ -141,6 +142,7 @@ def _dump_faces(faces: Detections) -> str:
             {
                 "box": [_shorten(value) for value in box],
                 "score": _shorten(score),
+                "face": _shorten(face),
                 "keypoints": {
                     name: None if np.isnan(point).any() else [*map(_shorten, point)]
                     for name, point in zip(KEYPOINTS, points, strict=True)
@@ -148,7 +150,7 @@ def _dump_faces(faces: Detections) -> str:
             },
             allow_nan=False,
         )
-        for box, score, points in zip(*faces[:3], strict=True)
+        for box, score, points, face in zip(*complete(faces), strict=True)
     ]
     return "[\n  " + ",\n  ".join(lines) + "]" if lines else "[]"
 
@@ -207,20 +209,23 @@ def _load_frames(data: Any, where: str) -> Iterator[FrameDetections]:
 
 
 def _load_faces(data: Any, where: str) -> Detections:
-    face_boxes, scores, keypoints = [], [], []
+    face_boxes, keypoints = [], []
+    chances: dict[str, list[float]] = {"score": [], "face": []}
     for index, face in enumerate(_check_list(data, f"{where}.faces")):
         here = f"{where}.faces[{index}]"
-        face = _check_dict(face, here, {"box"}, {"score", "keypoints"})
+        face = _check_dict(face, here, {"box"}, {*chances, "keypoints"})
         box = _check_numbers(face["box"], 4, f"{here}.box")
         if box[2] <= box[0] or box[3] <= box[1]:
             raise ValueError(f"{here}.box is {box}, but must be x0 < x1 and y0 < y1.")
-        (score,) = _check_numbers([face.get("score", 1.0)], 1, f"{here}.score")
-        if not 0 <= score <= 1:
-            raise ValueError(f"{here}.score is {score}, but must be in 0 to 1.")
+        for name, values in chances.items():
+            (value,) = _check_numbers([face.get(name, 1.0)], 1, f"{here}.{name}")
+            if not 0 <= value <= 1:
+                raise ValueError(f"{here}.{name} is {value}, but must be in 0 to 1.")
+            values.append(value)
         face_boxes.append(box)
-        scores.append(score)
         keypoints.append(_load_points(face.get("keypoints", {}), f"{here}.keypoints"))
-    return make_detections(face_boxes, scores, keypoints)
+    found = make_detections(face_boxes, chances["score"], keypoints)
+    return found._replace(faces=np.array(chances["face"], np.float32))
 
 
 def _load_points(data: Any, where: str) -> list[list[float]]:

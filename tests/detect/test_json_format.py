@@ -21,14 +21,12 @@ def some_faces(n=2, seed=0):
     boxes = np.concatenate([low, low + rng.uniform(1, 50, (n, 2))], 1)
     keypoints = rng.uniform(0, 100, (n, 11, 2))
     keypoints[:, 3] = np.nan
-    return Detections(
-        *(np.float32(x) for x in (boxes, rng.uniform(0, 1, n), keypoints))
-    )
+    scores, chances = rng.uniform(0, 1, (2, n))
+    return Detections(*(np.float32(x) for x in (boxes, scores, keypoints, chances)))
 
 
 def assert_equal(found, expected):
-    # Whether a face was looked at again is not in the file.
-    for a, b in zip(found[:3], expected[:3], strict=True):
+    for a, b in zip(found, expected, strict=True):
         assert a.dtype == np.float32
         np.testing.assert_array_equal(a, b)
 
@@ -57,7 +55,9 @@ def test_a_video_comes_back_to_the_bit(tmp_path):
 
 @given(arrays.arrays(np.float32, (11, 2), elements=NUMBERS))
 def test_every_float32_survives(points):
-    faces = Detections(np.float32([[0, 0, 1, 1]]), np.float32([0.1]), points[None])
+    faces = Detections(
+        np.float32([[0, 0, 1, 1]]), np.float32([0.1]), points[None], np.float32([0.7])
+    )
     text = json.loads(json_format._dump_faces(faces))
     assert_equal(json_format._load_faces(text, ""), faces)
 
@@ -70,7 +70,7 @@ def file_with(face):
 def test_a_face_written_by_hand_needs_its_box_only(tmp_path):
     (tmp_path / "f").write_text(file_with({"box": [1, 2, 3, 4]}))
     faces = json_format.read(tmp_path / "f")["a.jpg"].faces
-    assert faces.scores.tolist() == [1]
+    assert faces.scores.tolist() == faces.faces.tolist() == [1]
     assert np.isnan(faces.keypoints).all()
 
 
@@ -96,6 +96,7 @@ BAD = [
     (file_with({"box": [1, 2, 3, 1e30]}), "finite"),
     (file_with({"box": [1, 2, 3, float("nan")]}), "NaN is not a number"),
     (file_with({"box": [1, 2, 3, 4], "score": 2}), "score is 2"),
+    (file_with({"box": [1, 2, 3, 4], "face": -1}), "face is -1"),
     (file_with({"box": [1, 2, 3, 4], "colour": 2}), "unknown colour"),
     (file_with({"box": [1, 2, 3, 4], "keypoints": {"chin": [1, 2]}}), "unknown chin"),
     (file_with({"box": [1, 2, 3, 4], "keypoints": {"nose": [1]}}), "keypoints.nose"),
