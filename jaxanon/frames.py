@@ -4,12 +4,12 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxanon import paint, pipeline, seek, track
-from jaxanon.detect import Detector, json_format, validate
+from jaxanon.detect import Detector, complete, json_format, take, validate
 from jaxanon.detect.json_format import FileDetections
 from jaxanon.errors import ConfigError, MediaError
 from jaxanon.media import encode, video
@@ -214,10 +214,8 @@ def _join(found: Detections, more: Detections | None) -> Detections:
     new = np.ones(len(more.boxes), bool)
     if len(found.boxes) and len(more.boxes):
         new = boxes.iou(more.boxes, found.boxes).max(1) < SAME_IOU
-    added = Detections(*(field[new] for field in more))
-    return Detections(
-        *(np.concatenate(field) for field in zip(found, added, strict=True))
-    )
+    parts: Any = zip(complete(found), take(more, new), strict=True)
+    return Detections(*map(np.concatenate, parts))
 
 
 def _check_given(info: video.Info, given: FileDetections) -> None:

@@ -193,18 +193,18 @@ class _Latents:
                 weights,
                 options,
                 indices=new,
-                taken={p.index for p in map(self._known.get, numbers) if is_pick(p)},
+                taken=self._taken(numbers),
             )
             self._known |= {numbers[p]: d for p, d in zip(new, drawn, strict=True)}
         return [self._known[number] for number in numbers]
+
+    def _taken(self, numbers: list[int]) -> set[int]:
+        """Collects the donors that people in a frame have."""
+        known = (self._known.get(number) for number in numbers)
+        return {pick.index for pick in known if isinstance(pick, choose.Pick)}
 
     def meet(self, frame, found, ids, index: int) -> None:
         """Draws for those of a frame that is not painted; see ``__call__``."""
         if not self._is_per_frame and any(n not in self._known for n in ids.tolist()):
             weights, options = self._tools.weights, self._tools.options
             self(pipeline.erase(frame, found, weights, options), ids, index)
-
-
-def is_pick(latent: Any) -> bool:
-    """Says whether a face is painted from a donor."""
-    return isinstance(latent, choose.Pick)

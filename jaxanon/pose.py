@@ -57,7 +57,7 @@ def complete(keypoints: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k 2"]:
     """
     completed = np.array(keypoints, np.float64)
     inner = completed[INNER]
-    seen = np.isfinite(inner).all(-1)
+    seen = np.asarray(np.isfinite(inner).all(-1))
     if seen.all():
         return completed
     if seen.sum() < 2:

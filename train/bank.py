@@ -19,7 +19,6 @@ from jaxanon import detect, pose, seek, weights
 from jaxanon.donors import bank as banks
 from jaxanon.errors import ConfigError, JaxanonError
 from jaxanon.metrics import embedding, tone
-from jaxanon.types import Detections
 
 LICENCES = {"faker": "CC0-1.0", "sfhq_t2i": "MIT"}
 """Of the collections, by folder; pictures of other folders are not used."""
@@ -187,7 +186,7 @@ def _find(pixels, name, dense, detector, keypointer) -> np.ndarray | None:
     if not inside.any():
         return None
     best = int(np.argmax(np.where(inside, found.scores, -1)))
-    one = Detections(*(field[best : best + 1] for field in found))
+    one = detect.take(found, np.array([best]))
     keypoints = seek.complete_keypoints(pixels, one, keypointer).keypoints[0]
     keypoints = keypoints.astype(np.float64)
     if points is not None:
@@ -213,7 +212,8 @@ def _cut(name, pixels, keypoints) -> Candidate | None:
 
 
 def _patch(lab: np.ndarray, spot: np.ndarray, reach: int) -> np.ndarray:
-    x, y = np.int32(np.clip(spot * len(lab), reach, len(lab) - reach))
+    place = np.clip(spot * len(lab), reach, len(lab) - reach)
+    x, y = place.astype(int).tolist()
     return lab[y - reach : y + reach, x - reach : x + reach].reshape(-1, 3)
 
 

@@ -59,8 +59,10 @@ class Partners:
         for place in range(0, len(faces), every):
             own = int(faces[place])
             others = self.others.get(own)
-            use = paired[place] and others is not None
-            donors[place] = generator.choice(others) if use else own
+            if paired[place] and others is not None:
+                donors[place] = generator.choice(others)
+            else:
+                donors[place] = own
         return donors.astype(np.int32)
 
 
@@ -70,8 +72,8 @@ def skin_tones(faces: Faces) -> Float[np.ndarray, "n 3"]:
     tones = np.empty((len(faces.boxes), 3))
     for index, box in enumerate(np.asarray(faces.boxes)):
         start, end = box[:2], box[2:]
-        x0, y0 = np.int32(size * (start + 0.25 * (end - start)))
-        x1, y1 = np.int32(size * (end - 0.25 * (end - start)))
+        inner = [start + 0.25 * (end - start), end - 0.25 * (end - start)]
+        x0, y0, x1, y1 = (size * np.concatenate(inner)).astype(int).tolist()
         middle = faces.images[index][max(y0, 0) : y1 + 1, max(x0, 0) : x1 + 1]
         tones[index] = np.asarray(middle).mean((0, 1)) / 255
     return tones
@@ -148,7 +150,7 @@ def _draw_donor(key, face: Faces, own, *, config, settings) -> Donor:
     against = own & jax.random.bernoulli(key_flip, settings.mirror)
     image, keypoints = jax.tree.map(
         lambda mirrored, plain: jnp.where(flip ^ against, mirrored, plain),
-        augment.mirror(image, face.boxes, face.keypoints, face.scores)[::2],
+        augment.mirror(image, *map(jnp.asarray, face[1:]))[::2],
         (image, jnp.asarray(face.keypoints)),
     )
     noise = settings.jitter * jax.random.normal(key_place, keypoints.shape)

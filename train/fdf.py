@@ -217,7 +217,7 @@ def _read_keypoints(path: Path) -> tuple[np.ndarray, np.ndarray]:
             raise MediaError(
                 f"{path}: {name} {points.shape} does not fit {n} landmarks."
             )
-        known = np.isfinite(points).all(-1)
+        known = np.asarray(np.isfinite(points).all(-1))
         # Who sees both eyes sees the mouth.
         keypoints.append(np.where(known[..., None], points, 0))
         all_scores.append(known * scores[:, 1:3].min(1, keepdims=True))

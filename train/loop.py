@@ -178,6 +178,7 @@ def with_donors(
     steps: int,
 ) -> Iterator[np.ndarray]:
     """Adds each face's donor to batches of indices: ``[t b]`` -> ``[t b 2]``."""
+    assert dataset.resident is not None  # See config.check.
     partners = donors.Partners(dataset.resident, dataset.people, config.donors)
     every = config_.stride(config)
     for index in batches:

@@ -48,7 +48,7 @@ def read_looked_at(file: Path) -> dict[str, tuple[float, float]]:
     """Reads labels by eye, by the donor's id."""
     rows = [line.split() for line in file.read_text().splitlines() if line[:1] != "#"]
     return {
-        name: (float(sex == "male"), float(GROUPS.index(group)))
+        name: (1.0 if sex == "male" else 0.0, float(GROUPS.index(group)))
         for name, sex, group in rows
     }
 
@@ -125,7 +125,7 @@ def main() -> None:
     n = len(rows)
     eyed = Faces(
         pictures,
-        np.tile(np.float32([0.1, 0.1, 0.9, 0.9]), (n, 1)),
+        np.tile(np.array([0.1, 0.1, 0.9, 0.9], np.float32), (n, 1)),
         np.nan_to_num(bank.keypoints[rows]),
         np.ones((n, 11), np.float32),
     )

@@ -22,7 +22,7 @@ from train.faces import Faces, take
 from train.losses import Batch, Losses, Metrics, Painted, make_losses
 from train.state import Params, TrainState, make_optimizers
 
-Step = Callable[[TrainState, Faces], tuple[TrainState, Metrics]]
+Step = Callable[..., tuple[TrainState, Metrics]]
 
 
 def make_step(config: TrainConfig, *, axis: str | None = None) -> Step:

@@ -134,7 +134,11 @@ def pick_donors(crops: Crops, cast: choose.Cast, count: int) -> list[list[choose
         key, taken = jax.random.fold_in(jax.random.key(0), index), set()
         for number in range(count):
             key_pick = jax.random.fold_in(key, number)
-            pick = choose.choose(key_pick, cast, points, fit=fit, taken=taken)
+            # In use, a head that no donor is near to is filled without a face.
+            pick = choose.choose(
+                key_pick, cast, points, fit=fit, taken=taken, far=np.inf
+            )
+            assert pick is not None
             taken.add(pick.index)
             picks[number].append(pick)
     return picks

@@ -137,6 +137,7 @@ def _dump_file(found: FileDetections) -> str:
 
 
 def _dump_faces(faces: Detections) -> str:
+    whole: Any = complete(faces)
     lines = [
         json.dumps(
             {
@@ -150,7 +151,7 @@ def _dump_faces(faces: Detections) -> str:
             },
             allow_nan=False,
         )
-        for box, score, points, face in zip(*complete(faces), strict=True)
+        for box, score, points, face in zip(*whole, strict=True)
     ]
     return "[\n  " + ",\n  ".join(lines) + "]" if lines else "[]"
 

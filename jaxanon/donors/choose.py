@@ -79,6 +79,7 @@ def choose(
     *,
     fit: Fit | None = None,
     taken: Collection[int] = (),
+    far: float = FAR,
 ) -> Pick | None:
     """Chooses a donor for a face.
 
@@ -89,6 +90,7 @@ def choose(
             looks at the camera.
         fit: How well donors fit the surroundings; None = all alike.
         taken: Donors that others in the picture have.
+        far: How far a donor's pose may be from the asked one.
 
     Returns:
         None where nobody's head is held like that, as in profile: a mask that looks at
@@ -107,7 +109,7 @@ def choose(
         if people[index] not in seen:
             seen.add(people[index])
             order.append(index)
-    near = np.array([index for index in order[:NEAREST] if best[index] <= FAR], int)
+    near = np.array([index for index in order[:NEAREST] if best[index] <= far], int)
     if not len(near):
         return None
     if fit is not None and cast.bank.vectors.shape[1]:

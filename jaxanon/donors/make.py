@@ -80,10 +80,9 @@ def embed(
     matcher = weights.load("matcher")
     rows = []
     for picture, points in zip(pictures, keypoints, strict=True):
-        donor: Any = Donor(
-            picture[None].astype(np.float32) / 127.5 - 1,
-            np.nan_to_num(points)[None].astype(np.float32),
-        )
+        image: Any = picture[None].astype(np.float32) / 127.5 - 1
+        places: Any = np.nan_to_num(points)[None].astype(np.float32)
+        donor = Donor(image, places)
         rows.append(paint.embed_donor(matcher, donor)[0])
     return np.stack(rows)
 

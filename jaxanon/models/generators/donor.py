@@ -137,7 +137,8 @@ def paint(
     warped = _warp(donor.image, plate, config.resolution)
     inner = draw_inner(asked, config.resolution)
     seen = warped * (inner > 0.02)
-    rgb, maps = _Painter(config).apply({"params": params}, condition, seen, inner)  # type: ignore[misc]
+    painted: Any = _Painter(config).apply({"params": params}, condition, seen, inner)
+    rgb, maps = painted
 
     # Alpha is near 1 at first; gain near 1, bias near 0, half of the finest detail.
     alpha = jax.nn.sigmoid(maps[..., :1] + 2) * inner
