@@ -150,7 +150,8 @@ def write_arrays(out: Path, done: dict[str, dict], settings: dict) -> int:
             f"bounding_box/{size}.npy": np.array([face["box"] for face in faces]),
             "landmarks.npy": keypoints[:, :7],
             "keypoint_scores.npy": scores[:, :7],
-            "mouth.npy": keypoints[:, 7:],
+            "mouth.npy": keypoints[:, 7:9],
+            "lips.npy": np.where(scores[:, 9:, None] > 0, keypoints[:, 9:], np.nan),
         }
         for name, array in arrays.items():
             np.save(folder / name, array.astype(np.float32))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxanon.donors import bank as banks
+from jaxanon.metrics import tone
 from jaxanon.pose import shape_of_face
 from train import bank, drawn
 
@@ -49,7 +50,7 @@ def test_odd_light_and_colours_are_not_usable():
 
 
 def test_colours_are_converted_by_hand():
-    lab = bank.to_lab(np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]))
+    lab = tone.to_lab(np.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]))
     # White, black and red under D65, as in CIE's tables.
     expected = [[0, 0, 0], [100, 0, 0], [53.24, 80.09, 67.2]]
     np.testing.assert_allclose(lab, expected, atol=0.1)

@@ -35,7 +35,7 @@ def blank_state(config):
 
 def draw_batch(config):
     faces = drawn.draw_set(config.batch_size, 8).faces
-    batch = step.draw_batches(config, blank_state(config), faces, None)
+    batch = step.draw_batches(config, blank_state(config), faces, None, None)
     return jax.tree.map(lambda x: x[0], batch)
 
 
