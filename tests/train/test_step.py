@@ -101,7 +101,7 @@ def test_swapped_faces_get_the_z_of_the_encoded_one_before(tiny, monkeypatch):
     losses.make_losses(config).paint(begin.generator, batch)
     (z,) = seen
     np.testing.assert_array_equal(z[1::2], z[::2])
-    assert not np.isclose(z[::2], batch.noise[::2]).all()
+    assert not np.isclose(z[::2], batch.latent[::2]).all()
 
 
 def test_adversary_of_swapped_faces_has_a_weight_of_its_own(tiny, monkeypatch):
@@ -121,7 +121,7 @@ def test_adversary_of_swapped_faces_has_a_weight_of_its_own(tiny, monkeypatch):
         losses_ = losses.make_losses(dataclasses.replace(config, swap_weight=weight))
         return jax.grad(
             lambda faces: losses_.generator(
-                losses.Painted(faces, None, np.zeros(1), zero), {}, batch, 0
+                losses.Painted(faces, None, np.zeros(1), zero, zero), {}, batch, 0
             )[0]
         )(batch.crops.image * 0)
 
