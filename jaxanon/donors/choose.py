@@ -121,6 +121,8 @@ def choose(
         return None
     if fit is not None and cast.bank.vectors.shape[1]:
         score = np.asarray(fit(cast.bank.vectors[near]), np.float64)
+        # Whom the matcher likes everywhere fits nobody in particular.
+        score = score - [cast.bank.entries[i].get("usual_fit", 0.0) for i in near]
         # A donor held quite otherwise needs to fit much better.
         score = score - 0.5 * best[near]
         near = near[np.argsort(-score, kind="stable")]
