@@ -252,21 +252,30 @@ def _donors(args: Any) -> int:
             print(f"{entry['id']}: {entry['source']}, {entry['licence']}")
         print(f"{len(opened.entries)} pictures; {opened.provenance}")
         return 0
+    from jaxanon import inputs
     from jaxanon.media import webp
 
-    _check_new(args.out, args.overwrite)
+    inputs.check_output(
+        args.out, "-o", overwrite=args.overwrite, inputs=_paths(args.bank)
+    )
     pictures = [bank.decode(opened, index) for index in range(len(opened.entries))]
     webp.write_sheet(Path(args.out), pictures)
     print(f"wrote {args.out}")
     return 0
 
 
+def _paths(*names: str | None) -> list[Path]:
+    return [Path(name) for name in names if name]
+
+
 def _make_donors(args: Any) -> int:
     runtime.start(args.device)
-    from jaxanon import detect, pipeline, weights
+    from jaxanon import detect, inputs, pipeline, weights
     from jaxanon.donors import bank, make
 
-    _check_new(args.out, args.overwrite)
+    inputs.check_output(
+        args.out, "-o", overwrite=args.overwrite, inputs=_paths(*args.photos)
+    )
     made = make.make(
         [Path(photo) for photo in args.photos],
         statement=args.statement,
