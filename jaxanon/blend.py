@@ -129,10 +129,7 @@ def paste_layers(
     drawn += share * jax.vmap(sample.bicubic)(donors.astype(jnp.float32), places)
     shape = (-1, side, side)
     drawn, inside = drawn.reshape(*shape, 3), inside.reshape(*shape, 1)
-    # Where the fall-off leaves the crop there is nothing to lay over.
-    alpha = jnp.where(inside | (alpha >= 1), alpha, 0)
-    drawn = drawn.astype(window.dtype)
-    return window * (1 - alpha) + drawn * alpha
+    return _lay_over(window, alpha, drawn, inside)
 
 
 def paste(
@@ -165,6 +162,11 @@ def paste(
     drawn, inside = drawn.reshape(*shape, 3), inside.reshape(*shape, 1)
     if per_pixel == 2:
         drawn, inside = filters.halve(drawn), inside[:, ::2, ::2]
+    return _lay_over(window, alpha, drawn, inside)
+
+
+def _lay_over(window: Array, alpha: Array, drawn: Array, inside: Array) -> Array:
+    """Blends what was drawn of a crop over its window."""
     # Where the fall-off leaves the crop there is nothing to lay over.
     alpha = jnp.where(inside | (alpha >= 1), alpha, 0)
     drawn = drawn.astype(window.dtype)
